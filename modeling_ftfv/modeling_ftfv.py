@@ -1,0 +1,963 @@
+# Copyright 2026 The FTFV Authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+FTFV: a ViT encodes every frame on its own, a cross-attention adapter compresses it into query tokens, the token sampler keeps
+K of them, and a language model reads the kept tokens of all frames in place of the prompt's placeholders.
+
+Shapes in comments: V videos, T frames, F frames of a whole call, M patches, D vision width, N queries, K kept queries,
+C language width.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import AutoModel, GenerationMixin, PreTrainedModel
+from transformers import initialization as init
+from transformers.activations import ACT2FN
+from transformers.cache_utils import Cache
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import (
+    BaseModelOutput,
+    BaseModelOutputWithPast,
+    BaseModelOutputWithPooling,
+    ModelOutput,
+)
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, slice_logits_to_keep
+from transformers.processing_utils import Unpack
+from transformers.utils import TransformersKwargs, auto_docstring, can_return_tuple, torch_compilable_check
+from transformers.utils.generic import maybe_autocast, merge_with_config_defaults
+from transformers.utils.output_capturing import capture_outputs
+
+from .configuration_ftfv import FTFVAdapterConfig, FTFVConfig, FTFVVisionConfig
+from .sampler_ftfv import FTFVTokenSampler
+
+
+@auto_docstring(
+    custom_intro="""
+    Features of images or videos, with what the token sampler saw and chose.
+    """
+)
+@dataclass
+class FTFVFeaturesOutput(BaseModelOutputWithPooling):
+    r"""
+    last_hidden_state (`torch.Tensor` of shape `(num_videos, num_frames, num_patches, vision_hidden_size)` or `(num_images, num_patches, vision_hidden_size)`):
+        Patch tokens of the vision tower, before the temporal encoding. Frames that only pad a batch are zero.
+    pooler_output (`torch.Tensor` of shape `(num_videos, num_frames * tokens_per_frame, hidden_size)` or `(num_images, num_tokens, hidden_size)`):
+        The tokens that the language model reads; a list with one tensor per video when their lengths differ.
+    responses (`torch.Tensor` of shape `(num_videos, num_frames, num_query_tokens)` or `(num_images, num_query_tokens)`):
+        Response of each query: the head-averaged attention's maximum over the patches (r^t in Eq. 2 of the paper), fp32.
+    token_indices (`torch.LongTensor` of shape `(num_videos, num_frames, tokens_per_frame)` or `(num_images, num_tokens)`):
+        Indices of the kept queries in the order of the tokens, -1 where a frame is padding or keeps fewer than another.
+    """
+
+    responses: torch.FloatTensor | None = None
+    token_indices: torch.LongTensor | None = None
+
+
+@auto_docstring(
+    custom_intro="""
+    Outputs of the FTFV model without a language modeling head.
+    """
+)
+@dataclass
+class FTFVModelOutputWithPast(BaseModelOutputWithPast):
+    r"""
+    image_hidden_states (`torch.Tensor`, *optional*):
+        Image tokens as they entered the language model, see `FTFVFeaturesOutput.pooler_output`.
+    video_hidden_states (`torch.Tensor`, *optional*):
+        Video tokens as they entered the language model, see `FTFVFeaturesOutput.pooler_output`.
+    """
+
+    image_hidden_states: torch.FloatTensor | list[torch.FloatTensor] | None = None
+    video_hidden_states: torch.FloatTensor | list[torch.FloatTensor] | None = None
+
+
+@auto_docstring(
+    custom_intro="""
+    Outputs of the FTFV model with its language modeling head.
+    """
+)
+@dataclass
+class FTFVCausalLMOutputWithPast(ModelOutput):
+    r"""
+    loss (`torch.FloatTensor` of shape `(1,)`, *optional*, returned when `labels` is provided):
+        Language modeling loss (next-token prediction).
+    logits (`torch.FloatTensor` of shape `(batch_size, sequence_length, vocab_size)`):
+        Scores of each vocabulary token before the softmax.
+    image_hidden_states (`torch.Tensor`, *optional*):
+        Image tokens as they entered the language model, see `FTFVFeaturesOutput.pooler_output`.
+    video_hidden_states (`torch.Tensor`, *optional*):
+        Video tokens as they entered the language model, see `FTFVFeaturesOutput.pooler_output`.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    past_key_values: Cache | None = None
+    hidden_states: tuple[torch.FloatTensor] | None = None
+    attentions: tuple[torch.FloatTensor] | None = None
+    image_hidden_states: torch.FloatTensor | list[torch.FloatTensor] | None = None
+    video_hidden_states: torch.FloatTensor | list[torch.FloatTensor] | None = None
+
+
+def interpolate_positions(position_table: torch.Tensor, num_patches: int) -> torch.Tensor:
+    """
+    Resizes a square grid of positions to the grid of a frame, as Qwen-VL does: bicubic without antialiasing, in fp32.
+
+    Args:
+        position_table (`torch.Tensor` of shape `(num_positions, hidden_size)`): row-major square grid.
+        num_patches (`int`): number of patches of a square frame.
+
+    Returns:
+        `torch.Tensor` of shape `(num_patches, hidden_size)` in the table's dtype; the table itself when the sizes agree.
+
+    Raises:
+        ValueError: `num_patches` is not a square number.
+    """
+    if num_patches == position_table.shape[0]:
+        return position_table
+    source_size, target_size = round(position_table.shape[0] ** 0.5), round(num_patches**0.5)
+    if target_size**2 != num_patches:
+        raise ValueError(f"A frame has {num_patches} patches; expected a square frame, resize it to height == width.")
+    grid = position_table.float().T.reshape(1, -1, source_size, source_size)
+    grid = nn.functional.interpolate(grid, size=(target_size, target_size), mode="bicubic", align_corners=False)
+    return grid.flatten(2)[0].T.to(position_table.dtype)
+
+
+def sine_cosine_positions(grid_size: int, hidden_size: int) -> torch.Tensor:
+    """
+    The 2D sine and cosine table that the adapter's positions start from: columns in the first half, rows in the second.
+
+    Returns:
+        `torch.Tensor` of shape `(grid_size**2, hidden_size)`, fp32, row-major.
+    """
+    frequencies = 10000.0 ** (-torch.arange(hidden_size // 4, dtype=torch.float32) / (hidden_size // 4))
+    angles = torch.arange(grid_size, dtype=torch.float32)[:, None] * frequencies
+    axis = torch.cat([angles.sin(), angles.cos()], dim=-1)
+    columns = axis[None, :, :].expand(grid_size, grid_size, -1)
+    rows = axis[:, None, :].expand(grid_size, grid_size, -1)
+    return torch.cat([columns, rows], dim=-1).reshape(grid_size**2, hidden_size)
+
+
+def eager_attention_forward(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs: Unpack[TransformersKwargs],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    attn_weights = torch.matmul(query, key.transpose(-1, -2)) * scaling
+    if attention_mask is not None:
+        attn_weights = attn_weights + attention_mask
+    attn_weights = nn.functional.softmax(attn_weights, dim=-1, dtype=torch.float32).to(query.dtype)
+    attn_weights = nn.functional.dropout(attn_weights, p=dropout, training=module.training)
+    attn_output = torch.matmul(attn_weights, value)
+    return attn_output.transpose(1, 2).contiguous(), attn_weights
+
+
+class FTFVVisionEmbeddings(nn.Module):
+    def __init__(self, config: FTFVVisionConfig):
+        super().__init__()
+        self.config = config
+        self.patch_embedding = nn.Conv2d(
+            config.num_channels,
+            config.hidden_size,
+            kernel_size=config.patch_size,
+            stride=config.patch_size,
+            bias=False,
+        )
+        self.position_embedding = nn.Parameter(torch.empty(config.num_position_embeddings, config.hidden_size))
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        patches = self.patch_embedding(pixel_values.to(self.patch_embedding.weight.dtype))
+        hidden_states = patches.flatten(2).transpose(1, 2)
+        return hidden_states + interpolate_positions(self.position_embedding, hidden_states.shape[1])
+
+
+class FTFVVisionAttention(nn.Module):
+    def __init__(self, config: FTFVVisionConfig):
+        super().__init__()
+        self.config = config
+        self.head_dim = config.hidden_size // config.num_attention_heads
+        self.scaling = self.head_dim**-0.5
+        self.attention_dropout = config.attention_dropout
+        self.is_causal = False
+        self.q_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.k_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.v_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.out_proj = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(
+        self, hidden_states: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        input_shape = hidden_states.shape[:-1]
+        hidden_shape = (*input_shape, -1, self.head_dim)
+        query_states = self.q_proj(hidden_states).view(hidden_shape).transpose(1, 2)
+        key_states = self.k_proj(hidden_states).view(hidden_shape).transpose(1, 2)
+        value_states = self.v_proj(hidden_states).view(hidden_shape).transpose(1, 2)
+
+        attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
+            self.config._attn_implementation, eager_attention_forward
+        )
+        attn_output, attn_weights = attention_interface(
+            self,
+            query_states,
+            key_states,
+            value_states,
+            None,
+            dropout=0.0 if not self.training else self.attention_dropout,
+            scaling=self.scaling,
+            is_causal=self.is_causal,
+            **kwargs,
+        )
+        return self.out_proj(attn_output.reshape(*input_shape, -1)), attn_weights
+
+
+class FTFVVisionMLP(nn.Module):
+    def __init__(self, config: FTFVVisionConfig):
+        super().__init__()
+        self.activation_fn = ACT2FN[config.hidden_act]
+        self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.fc2(self.activation_fn(self.fc1(hidden_states)))
+
+
+class FTFVVisionLayer(GradientCheckpointingLayer):
+    def __init__(self, config: FTFVVisionConfig):
+        super().__init__()
+        self.layer_norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.self_attn = FTFVVisionAttention(config)
+        self.layer_norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.mlp = FTFVVisionMLP(config)
+
+    def forward(self, hidden_states: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> torch.Tensor:
+        attn_output, _ = self.self_attn(self.layer_norm1(hidden_states), **kwargs)
+        hidden_states = hidden_states + attn_output
+        return hidden_states + self.mlp(self.layer_norm2(hidden_states))
+
+
+class FTFVVisionEncoder(nn.Module):
+    def __init__(self, config: FTFVVisionConfig):
+        super().__init__()
+        self.layers = nn.ModuleList([FTFVVisionLayer(config) for _ in range(config.num_hidden_layers)])
+        self.gradient_checkpointing = False
+
+    def forward(self, hidden_states: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> torch.Tensor:
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, **kwargs)
+        return hidden_states
+
+
+class FTFVTemporalEncoding(nn.Module):
+    """
+    The learned temporal encoding E (paper section 3.2), one vector per frame, zero at birth so that an image model is
+    unchanged by it.
+    """
+
+    def __init__(self, config: FTFVConfig):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(config.num_frames, 1, config.vision_config.hidden_size))
+
+    def forward(self, frame_positions: torch.LongTensor, num_frames: torch.LongTensor) -> torch.Tensor:
+        r"""
+        E at each frame, interpolated linearly over time for videos of another number of frames: the first and the last frame
+        keep the first and the last row, a single frame takes row 0.
+
+        Args:
+            frame_positions (`torch.LongTensor` of shape `(total_num_frames,)`):
+                Position of each frame within its video, from 0.
+            num_frames (`torch.LongTensor` of shape `(total_num_frames,)`):
+                Number of frames of the video that each frame belongs to.
+
+        Returns:
+            `torch.Tensor` of shape `(total_num_frames, 1, vision_hidden_size)`.
+        """
+        num_rows = self.weight.shape[0]
+        # Whole-number arithmetic first, so that a video of `num_rows` frames takes the rows exactly.
+        scaled = frame_positions * (num_rows - 1)
+        intervals = (num_frames - 1).clamp(min=1)
+        lower = scaled // intervals
+        upper = (lower + 1).clamp(max=num_rows - 1)
+        fraction = ((scaled % intervals) / intervals).to(self.weight.dtype)[:, None, None]
+        return torch.lerp(self.weight[lower], self.weight[upper], fraction)
+
+
+class FTFVAdapterAttention(nn.Module):
+    """
+    Cross-attention of the kept queries to the patches of their frame. All queries are scored, since the sampler needs their
+    responses; the values are gathered and projected for the kept ones only.
+    """
+
+    def __init__(self, config: FTFVAdapterConfig):
+        super().__init__()
+        self.config = config
+        self.head_dim = config.hidden_size // config.num_attention_heads
+        self.scaling = self.head_dim**-0.5
+        self.attention_dropout = config.attention_dropout
+        self.is_causal = False
+        self.q_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.k_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.v_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.out_proj = nn.Linear(config.hidden_size, config.hidden_size)
+
+    @torch.no_grad()
+    def responses(self, query_states: torch.Tensor, key_states: torch.Tensor) -> torch.Tensor:
+        r"""
+        Responses r^t of Eq. 2: each query's attention averaged over the heads, at its maximum over the patches. They carry no
+        gradient, as choosing tokens has none.
+
+        Args:
+            query_states (`torch.Tensor` of shape `(num_query_tokens, num_heads, head_dim)`):
+                Projected queries, the same for every frame.
+            key_states (`torch.Tensor` of shape `(num_frames, num_heads, num_patches, head_dim)`):
+                Projected patches.
+
+        Returns:
+            `torch.Tensor` of shape `(num_frames, num_query_tokens)`, fp32.
+        """
+        with maybe_autocast(device_type=key_states.device.type, enabled=False):
+            attention = None
+            # One head at a time: the scores of all heads together would be the largest tensor of the model.
+            for query, key in zip(query_states.float().unbind(1), key_states.float().unbind(1)):
+                scores = torch.matmul(query, key.transpose(-1, -2)) * self.scaling
+                weights = scores.softmax(dim=-1)
+                attention = weights if attention is None else attention + weights
+            return (attention / self.config.num_attention_heads).amax(dim=-1)
+
+    def forward(
+        self, query_states: torch.Tensor, key_states: torch.Tensor, value_states: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        r"""
+        Args:
+            query_states (`torch.Tensor` of shape `(num_frames, num_heads, tokens_per_frame, head_dim)`):
+                Projected queries that each frame keeps.
+            key_states, value_states (`torch.Tensor` of shape `(num_frames, num_heads, num_patches, head_dim)`):
+                Projected patches, with and without positions.
+
+        Returns:
+            Output of shape `(num_frames, tokens_per_frame, hidden_size)` and, with eager attention only, the weights of shape
+            `(num_frames, num_heads, tokens_per_frame, num_patches)`.
+        """
+        attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
+            self.config._attn_implementation, eager_attention_forward
+        )
+        attn_output, attn_weights = attention_interface(
+            self,
+            query_states,
+            key_states,
+            value_states,
+            None,
+            dropout=0.0 if not self.training else self.attention_dropout,
+            scaling=self.scaling,
+            is_causal=self.is_causal,
+        )
+        return self.out_proj(attn_output.flatten(2)), attn_weights
+
+
+@auto_docstring
+class FTFVPreTrainedModel(PreTrainedModel):
+    config: FTFVConfig
+    base_model_prefix = "model"
+    input_modalities = ("image", "video", "text")
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["FTFVVisionLayer", "FTFVAdapter"]
+    _skip_keys_device_placement = ["past_key_values"]
+    _supports_flash_attn = True
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        # Custom code is initialised the old way, which skips modules without parameters of their own. `_init_weights` below
+        # uses `transformers.initialization` throughout, so the in-library way is safe.
+        return False
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, FTFVVisionEmbeddings):
+            init.normal_(module.position_embedding, std=module.config.hidden_size**-0.5)
+        elif isinstance(module, FTFVTemporalEncoding):
+            init.zeros_(module.weight)
+        elif isinstance(module, FTFVAdapter):
+            init.trunc_normal_(module.query_tokens, std=module.config.initializer_range)
+            grid_size = round(module.config.num_query_tokens**0.5)
+            init.copy_(module.position_table, sine_cosine_positions(grid_size, module.config.hidden_size))
+
+
+@auto_docstring(
+    custom_intro="""
+    The FTFV vision tower: patch tokens of each frame, without class token and without a final normalisation.
+    """
+)
+class FTFVVisionModel(FTFVPreTrainedModel):
+    config: FTFVVisionConfig
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    _can_record_outputs = {
+        "hidden_states": FTFVVisionLayer,
+        "attentions": FTFVVisionAttention,
+    }
+
+    def __init__(self, config: FTFVVisionConfig):
+        super().__init__(config)
+        self.embeddings = FTFVVisionEmbeddings(config)
+        self.pre_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.encoder = FTFVVisionEncoder(config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.embeddings.patch_embedding
+
+    @merge_with_config_defaults
+    @capture_outputs(tie_last_hidden_states=False)
+    @auto_docstring
+    def forward(
+        self, pixel_values: torch.FloatTensor, **kwargs: Unpack[TransformersKwargs]
+    ) -> tuple | BaseModelOutputWithPooling:
+        hidden_states = self.pre_layernorm(self.embeddings(pixel_values))
+        return BaseModelOutput(last_hidden_state=self.encoder(hidden_states, **kwargs))
+
+
+@auto_docstring(
+    custom_intro="""
+    The vision-language adapter (paper section 3.1.1) with the token sampler inside: learned queries with 2D positions, one
+    cross-attention layer without residual or MLP, a normalisation and an output projection, as in Qwen-VL.
+    """
+)
+class FTFVAdapter(FTFVPreTrainedModel):
+    config: FTFVAdapterConfig
+    main_input_name = "hidden_states"
+
+    def __init__(self, config: FTFVAdapterConfig, sampler: FTFVTokenSampler):
+        r"""
+        sampler (`FTFVTokenSampler`):
+            Chooses the query tokens that a frame keeps; its options belong to the whole model's config.
+        """
+        super().__init__(config)
+        hidden_size, eps = config.hidden_size, config.layer_norm_eps
+        self.query_tokens = nn.Parameter(torch.empty(config.num_query_tokens, hidden_size))
+        # Fixed, but loaded from the checkpoint: Qwen-VL's is rounded to bf16. A frozen Parameter would come back trainable
+        # from `from_pretrained`.
+        self.position_table = nn.Buffer(torch.empty(config.num_query_tokens, hidden_size))
+        self.query_norm = nn.LayerNorm(hidden_size, eps=eps)
+        self.kv_proj = nn.Linear(config.vision_hidden_size, hidden_size, bias=False)
+        self.kv_norm = nn.LayerNorm(hidden_size, eps=eps)
+        self.attention = FTFVAdapterAttention(config)
+        self.sampler = sampler
+        self.post_norm = nn.LayerNorm(hidden_size, eps=eps)
+        self.output_proj = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.post_init()
+
+    def forward(
+        self, hidden_states: torch.Tensor, tokens_per_frame: list[int | None]
+    ) -> tuple[list[torch.Tensor], torch.Tensor, list[torch.Tensor]]:
+        r"""
+        Args:
+            hidden_states (`torch.Tensor` of shape `(num_frames, num_patches, vision_hidden_size)`):
+                Patch tokens of all frames, the temporal encoding added to those of videos.
+            tokens_per_frame (`list[int | None]` of length `num_frames`):
+                Tokens that each frame keeps; None for a frame that is not sampled and keeps all queries in query order.
+
+        Returns:
+            The tokens of each frame `(tokens_per_frame, hidden_size)`, the responses `(num_frames, num_query_tokens)` and the
+            kept queries of each frame `(tokens_per_frame,)`.
+        """
+        num_heads, head_dim = self.config.num_attention_heads, self.attention.head_dim
+        key_value = self.kv_norm(self.kv_proj(hidden_states))
+        positions = self.position_table.to(key_value.dtype)
+        queries = self.query_norm(self.query_tokens) + positions
+        keys = key_value + interpolate_positions(positions, key_value.shape[1])
+
+        query_states = self.attention.q_proj(queries).view(-1, num_heads, head_dim)
+        key_states = self.attention.k_proj(keys).unflatten(-1, (num_heads, head_dim)).transpose(1, 2)
+        value_states = self.attention.v_proj(key_value).unflatten(-1, (num_heads, head_dim)).transpose(1, 2)
+        responses = self.attention.responses(query_states, key_states)
+
+        # Frames that keep the same number of tokens attend together; one group in all but mixed batches.
+        tokens: list[torch.Tensor] = [hidden_states] * len(tokens_per_frame)
+        token_indices: list[torch.Tensor] = [hidden_states] * len(tokens_per_frame)
+        for count in dict.fromkeys(tokens_per_frame):
+            frames = [index for index, other in enumerate(tokens_per_frame) if other == count]
+            group = slice(None) if len(frames) == len(tokens_per_frame) else frames
+            if count is None:
+                kept = torch.arange(len(queries), device=responses.device).expand(len(frames), -1)
+            else:
+                kept = self.sampler(responses[group], count)
+            # [F, K, heads, head_dim] -> [F, heads, K, head_dim]
+            kept_states = query_states[kept].transpose(1, 2)
+            attn_output, _ = self.attention(kept_states, key_states[group], value_states[group])
+            for frame, output, indices in zip(frames, self.output_proj(self.post_norm(attn_output)), kept):
+                tokens[frame], token_indices[frame] = output, indices
+        return tokens, responses, token_indices
+
+
+@auto_docstring(
+    custom_intro="""
+    The FTFV model: vision tower, temporal encoding, adapter with token sampler, and a language model without its head.
+    """
+)
+class FTFVModel(FTFVPreTrainedModel):
+    # A checkpoint of the whole model also holds the head.
+    _keys_to_ignore_on_load_unexpected = [r"^lm_head\."]
+
+    def __init__(self, config: FTFVConfig):
+        super().__init__(config)
+        # CODEPATH: our own tower for checkpoints made from Qwen-VL's and for the miniature, AutoModel for any other. Ours
+        # does not go through AutoModel because remote code does not register there.
+        if config.vision_config.model_type == FTFVVisionConfig.model_type:
+            self.vision_tower = FTFVVisionModel._from_config(config.vision_config)
+        else:
+            self.vision_tower = AutoModel.from_config(config.vision_config)
+        self.temporal_encoding = FTFVTemporalEncoding(config)
+        self.multi_modal_projector = FTFVAdapter(config.adapter_config, FTFVTokenSampler(config))
+        self.language_model = AutoModel.from_config(config.text_config)
+        self.post_init()
+
+    def encode_frames(
+        self,
+        pixel_values: torch.Tensor,
+        frame_encodings: torch.Tensor | None,
+        tokens_per_frame: list[int | None],
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[BaseModelOutput, list[torch.Tensor], torch.Tensor, list[torch.Tensor]]:
+        r"""
+        Runs all frames of a call, of images and videos together, through the tower and the adapter at once.
+
+        Args:
+            pixel_values (`torch.Tensor` of shape `(num_frames, 3, height, width)`):
+                Frames, each encoded on its own.
+            frame_encodings (`torch.Tensor` of shape `(num_frames, 1, vision_hidden_size)`, *optional*):
+                Temporal encoding of each frame, zero for images; None when there are only images.
+            tokens_per_frame (`list[int | None]` of length `num_frames`):
+                Tokens that each frame keeps, None to keep all queries in query order.
+
+        Returns:
+            Output of the vision tower with its patch tokens, and what the adapter returns.
+        """
+        vision_outputs = self.vision_tower(pixel_values, return_dict=True, **kwargs)
+        patch_size = self.config.vision_config.patch_size
+        num_patches = (pixel_values.shape[-2] // patch_size) * (pixel_values.shape[-1] // patch_size)
+        # Towers other than ours put their class and register tokens first.
+        vision_outputs.last_hidden_state = vision_outputs.last_hidden_state[:, -num_patches:]
+        hidden_states = vision_outputs.last_hidden_state
+        if frame_encodings is not None:
+            hidden_states = hidden_states + frame_encodings.to(hidden_states.dtype)
+        return vision_outputs, *self.multi_modal_projector(hidden_states, tokens_per_frame)
+
+    def encode_media(
+        self,
+        pixel_values: torch.Tensor | None = None,
+        pixel_values_videos: torch.Tensor | None = None,
+        video_frame_mask: torch.Tensor | None = None,
+        tokens_per_frame: int | torch.LongTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> dict[str, FTFVFeaturesOutput]:
+        r"""
+        Features of the images and the videos of a call, computed in one pass. Takes the arguments of `get_image_features` and
+        `get_video_features` and returns their outputs under `"image"` and `"video"`.
+        """
+        frames, encodings, counts = [], [], []
+        if pixel_values is not None:
+            frames.append(pixel_values)
+            counts += [self.config.tokens_per_frame if self.config.sample_images else None] * len(pixel_values)
+        if pixel_values_videos is not None:
+            mask = self._check_frame_mask(pixel_values_videos, video_frame_mask)
+            lengths = mask.sum(dim=1)
+            frames.append(pixel_values_videos[mask])
+            frame_positions = (mask.cumsum(dim=1) - 1)[mask]
+            encodings.append(self.temporal_encoding(frame_positions, lengths.repeat_interleave(lengths)))
+            frames_of_video = lengths.tolist()
+            for count, length in zip(self._check_tokens_per_frame(tokens_per_frame, len(mask)), frames_of_video):
+                counts += [count] * length
+        if len(frames) == 2:
+            if frames[0].shape[1:] != frames[1].shape[1:]:
+                raise ValueError(
+                    f"Images are {tuple(frames[0].shape[-2:])} and video frames {tuple(frames[1].shape[-2:])} pixels in one "
+                    "call; expected one size. Set the same `size` in the image and the video processor."
+                )
+            encodings.insert(0, encodings[0].new_zeros(len(frames[0]), *encodings[0].shape[1:]))
+
+        vision_outputs, tokens, responses, indices = self.encode_frames(
+            torch.cat(frames), torch.cat(encodings) if encodings else None, counts, **kwargs
+        )
+
+        outputs = {}
+        num_images = 0 if pixel_values is None else len(pixel_values)
+        if pixel_values is not None:
+            outputs["image"] = FTFVFeaturesOutput(
+                last_hidden_state=vision_outputs.last_hidden_state[:num_images],
+                pooler_output=torch.stack(tokens[:num_images]),
+                hidden_states=_slice_all(vision_outputs.hidden_states, slice(0, num_images)),
+                attentions=_slice_all(vision_outputs.attentions, slice(0, num_images)),
+                responses=responses[:num_images],
+                token_indices=torch.stack(indices[:num_images]),
+            )
+        if pixel_values_videos is not None:
+            videos = [torch.cat(video) for video in _split(tokens[num_images:], frames_of_video)]
+            ragged = len({len(video) for video in videos}) > 1
+            padded_indices = nn.utils.rnn.pad_sequence(indices[num_images:], batch_first=True, padding_value=-1)
+            outputs["video"] = FTFVFeaturesOutput(
+                last_hidden_state=_scatter_frames(vision_outputs.last_hidden_state[num_images:], mask, 0),
+                pooler_output=videos if ragged else torch.stack(videos),
+                hidden_states=_slice_all(vision_outputs.hidden_states, slice(num_images, None)),
+                attentions=_slice_all(vision_outputs.attentions, slice(num_images, None)),
+                responses=_scatter_frames(responses[num_images:], mask, 0),
+                token_indices=_scatter_frames(padded_indices, mask, -1),
+            )
+        return outputs
+
+    def _check_frame_mask(self, pixel_values_videos: torch.Tensor, video_frame_mask: torch.Tensor | None):
+        if pixel_values_videos.ndim != 5:
+            raise ValueError(
+                f"`pixel_values_videos` has shape {tuple(pixel_values_videos.shape)}; expected (num_videos, num_frames, 3, "
+                "height, width)."
+            )
+        expected = pixel_values_videos.shape[:2]
+        if video_frame_mask is None:
+            return torch.ones(expected, dtype=torch.bool, device=pixel_values_videos.device)
+        if video_frame_mask.shape != expected:
+            raise ValueError(
+                f"`video_frame_mask` has shape {tuple(video_frame_mask.shape)}; expected {tuple(expected)}, the videos and "
+                "frames of `pixel_values_videos`."
+            )
+        mask = video_frame_mask.bool()
+        torch_compilable_check(
+            mask.any(dim=1).all(), "`video_frame_mask` marks no frame of a video; expected at least one per video."
+        )
+        return mask
+
+    def _check_tokens_per_frame(
+        self, tokens_per_frame: int | torch.LongTensor | None, num_videos: int
+    ) -> list[int]:
+        if tokens_per_frame is None:
+            return [self.config.tokens_per_frame] * num_videos
+        if isinstance(tokens_per_frame, int):
+            return [tokens_per_frame] * num_videos
+        counts = tokens_per_frame.flatten().tolist()
+        if len(counts) == 1:
+            return counts * num_videos
+        if len(counts) != num_videos:
+            raise ValueError(
+                f"`tokens_per_frame` has {len(counts)} entries for {num_videos} videos; expected one per video, as the "
+                "processor returns it, or a single int."
+            )
+        return counts
+
+    @can_return_tuple
+    @auto_docstring(custom_intro="Features of images, as the language model reads them.")
+    def get_image_features(
+        self, pixel_values: torch.FloatTensor, **kwargs: Unpack[TransformersKwargs]
+    ) -> tuple | FTFVFeaturesOutput:
+        r"""
+        pixel_values (`torch.FloatTensor` of shape `(num_images, 3, height, width)`):
+            Images; their temporal encoding is none, and they keep all query tokens unless `config.sample_images`.
+        """
+        return self.encode_media(pixel_values=pixel_values, **kwargs)["image"]
+
+    @can_return_tuple
+    @auto_docstring(custom_intro="Features of videos, as the language model reads them (paper section 3.2).")
+    def get_video_features(
+        self,
+        pixel_values_videos: torch.FloatTensor,
+        video_frame_mask: torch.Tensor | None = None,
+        tokens_per_frame: int | torch.LongTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple | FTFVFeaturesOutput:
+        r"""
+        pixel_values_videos (`torch.FloatTensor` of shape `(num_videos, num_frames, 3, height, width)`):
+            Frames of the videos, padded to the longest of the batch.
+        video_frame_mask (`torch.Tensor` of shape `(num_videos, num_frames)`, *optional*):
+            1 for real frames, 0 for padding; only real frames reach the tower. All are real when not given.
+        tokens_per_frame (`int` or `torch.LongTensor` of shape `(num_videos,)`, *optional*):
+            Tokens that each frame of a video keeps, `config.tokens_per_frame` when not given.
+        """
+        return self.encode_media(
+            pixel_values_videos=pixel_values_videos,
+            video_frame_mask=video_frame_mask,
+            tokens_per_frame=tokens_per_frame,
+            **kwargs,
+        )["video"]
+
+    def get_placeholder_mask(
+        self, input_ids: torch.LongTensor | None, inputs_embeds: torch.FloatTensor, modality: str
+    ) -> torch.BoolTensor:
+        """
+        Where the prompt holds placeholders of `modality`, by id or, when only embeddings are given, by comparing them.
+
+        Returns:
+            `torch.BoolTensor` of shape `(batch_size, sequence_length)`.
+        """
+        token_id = self.config.image_token_id if modality == "image" else self.config.video_token_id
+        if input_ids is not None:
+            return input_ids == token_id
+        token = torch.full((), token_id, dtype=torch.long, device=inputs_embeds.device)
+        return (inputs_embeds == self.get_input_embeddings()(token)).all(dim=-1)
+
+    def merge_features(
+        self,
+        input_ids: torch.LongTensor | None,
+        inputs_embeds: torch.FloatTensor,
+        modality: str,
+        features: FTFVFeaturesOutput | None,
+        tokens_per_frame: int | torch.LongTensor | None,
+    ) -> torch.FloatTensor:
+        """
+        Puts the features of a modality in place of its placeholders.
+
+        Raises:
+            ValueError: the prompt holds placeholders without features, or another number of them than features.
+        """
+        mask = self.get_placeholder_mask(input_ids, inputs_embeds, modality)
+        num_placeholders = mask.sum()
+        if features is None:
+            pixels = "pixel_values" if modality == "image" else "pixel_values_videos"
+            torch_compilable_check(
+                num_placeholders == 0,
+                f"The prompt holds <{modality}> placeholder tokens but `{pixels}` is not given. Pass everything that the "
+                "processor returned.",
+            )
+            return inputs_embeds
+        pooled = features.pooler_output
+        pooled = pooled.flatten(0, 1) if isinstance(pooled, torch.Tensor) else torch.cat(list(pooled))
+        source = "the config" if tokens_per_frame is None else "the processor or the call"
+        cost = f" (`tokens_per_frame` from {source})" if modality == "video" else ""
+        torch_compilable_check(
+            num_placeholders == pooled.shape[0],
+            lambda: (
+                f"The prompt holds {num_placeholders} <{modality}> placeholder tokens but there are {pooled.shape[0]} "
+                f"{modality} features{cost}. Give processor and model the same `tokens_per_frame` and pass everything that "
+                "the processor returned."
+            ),
+        )
+        pooled = pooled.to(inputs_embeds.device, inputs_embeds.dtype)
+        return inputs_embeds.masked_scatter(mask.unsqueeze(-1).to(inputs_embeds.device), pooled)
+
+    @can_return_tuple
+    @auto_docstring
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        pixel_values_videos: torch.FloatTensor | None = None,
+        video_frame_mask: torch.Tensor | None = None,
+        tokens_per_frame: int | torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        use_cache: bool | None = None,
+        mm_encoder_outputs: dict[str, FTFVFeaturesOutput] | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple | FTFVModelOutputWithPast:
+        r"""
+        video_frame_mask (`torch.Tensor` of shape `(num_videos, num_frames)`, *optional*):
+            1 for real frames, 0 for padding; only real frames reach the tower. All are real when not given.
+        tokens_per_frame (`int` or `torch.LongTensor` of shape `(num_videos,)`, *optional*):
+            Tokens that each frame of a video keeps, `config.tokens_per_frame` when not given.
+        mm_encoder_outputs (`dict[str, FTFVFeaturesOutput]`, *optional*):
+            Features computed before, under `"image"` and `"video"`, in place of pixels.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("You must specify exactly one of `input_ids` or `inputs_embeds`.")
+        has_pixels = pixel_values is not None or pixel_values_videos is not None
+        if has_pixels and mm_encoder_outputs:
+            raise ValueError("You cannot specify pixels and `mm_encoder_outputs` at the same time; pass one of them.")
+
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+        features = mm_encoder_outputs or {}
+        if has_pixels:
+            features = self.encode_media(pixel_values, pixel_values_videos, video_frame_mask, tokens_per_frame)
+        # A single token is a decoding step, whose media are in the cache already.
+        if features or (input_ids is not None and input_ids.shape[1] > 1):
+            for modality in ("image", "video"):
+                inputs_embeds = self.merge_features(
+                    input_ids, inputs_embeds, modality, features.get(modality), tokens_per_frame
+                )
+
+        outputs = self.language_model(
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        return FTFVModelOutputWithPast(
+            last_hidden_state=outputs.last_hidden_state,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            image_hidden_states=features["image"].pooler_output if features.get("image") else None,
+            video_hidden_states=features["video"].pooler_output if features.get("video") else None,
+        )
+
+
+@auto_docstring(
+    custom_intro="""
+    The FTFV model with a language modeling head: answers questions about images and videos.
+    """
+)
+class FTFVForConditionalGeneration(FTFVPreTrainedModel, GenerationMixin):
+    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+    _tp_plan = {"lm_head": "colwise_gather_output"}
+
+    def __init__(self, config: FTFVConfig):
+        super().__init__(config)
+        self.model = FTFVModel(config)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.lm_head
+
+    @can_return_tuple
+    @auto_docstring(custom_intro="Features of images, as the language model reads them.")
+    def get_image_features(
+        self, pixel_values: torch.FloatTensor, **kwargs: Unpack[TransformersKwargs]
+    ) -> tuple | FTFVFeaturesOutput:
+        r"""
+        pixel_values (`torch.FloatTensor` of shape `(num_images, 3, height, width)`):
+            Images; their temporal encoding is none, and they keep all query tokens unless `config.sample_images`.
+        """
+        return self.model.get_image_features(pixel_values, **kwargs)
+
+    @can_return_tuple
+    @auto_docstring(custom_intro="Features of videos, as the language model reads them (paper section 3.2).")
+    def get_video_features(
+        self,
+        pixel_values_videos: torch.FloatTensor,
+        video_frame_mask: torch.Tensor | None = None,
+        tokens_per_frame: int | torch.LongTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple | FTFVFeaturesOutput:
+        r"""
+        pixel_values_videos (`torch.FloatTensor` of shape `(num_videos, num_frames, 3, height, width)`):
+            Frames of the videos, padded to the longest of the batch.
+        video_frame_mask (`torch.Tensor` of shape `(num_videos, num_frames)`, *optional*):
+            1 for real frames, 0 for padding; only real frames reach the tower. All are real when not given.
+        tokens_per_frame (`int` or `torch.LongTensor` of shape `(num_videos,)`, *optional*):
+            Tokens that each frame of a video keeps, `config.tokens_per_frame` when not given.
+        """
+        return self.model.get_video_features(pixel_values_videos, video_frame_mask, tokens_per_frame, **kwargs)
+
+    @can_return_tuple
+    @auto_docstring
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        pixel_values_videos: torch.FloatTensor | None = None,
+        video_frame_mask: torch.Tensor | None = None,
+        tokens_per_frame: int | torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        mm_encoder_outputs: dict[str, FTFVFeaturesOutput] | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple | FTFVCausalLMOutputWithPast:
+        r"""
+        video_frame_mask (`torch.Tensor` of shape `(num_videos, num_frames)`, *optional*):
+            1 for real frames, 0 for padding; only real frames reach the tower. All are real when not given.
+        tokens_per_frame (`int` or `torch.LongTensor` of shape `(num_videos,)`, *optional*):
+            Tokens that each frame of a video keeps, `config.tokens_per_frame` when not given.
+        mm_encoder_outputs (`dict[str, FTFVFeaturesOutput]`, *optional*):
+            Features computed before, under `"image"` and `"video"`, in place of pixels.
+
+        Example:
+
+        ```python
+        >>> from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        >>> model = AutoModelForImageTextToText.from_pretrained("org/ftfv-s4v", trust_remote_code=True)
+        >>> processor = AutoProcessor.from_pretrained("org/ftfv-s4v", trust_remote_code=True)
+        >>> content = [{"type": "video", "path": "clip.mp4"}, {"type": "text", "text": "What happens?"}]
+        >>> inputs = processor.apply_chat_template(
+        ...     [{"role": "user", "content": content}],
+        ...     add_generation_prompt=True,
+        ...     tokenize=True,
+        ...     return_dict=True,
+        ...     return_tensors="pt",
+        ...     processor_kwargs={"tokens_per_frame": 16},
+        ... )
+        >>> generated_ids = model.generate(**inputs, max_new_tokens=64)
+        >>> processor.decode(generated_ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        ```"""
+        outputs = self.model(
+            input_ids=input_ids,
+            pixel_values=pixel_values,
+            pixel_values_videos=pixel_values_videos,
+            video_frame_mask=video_frame_mask,
+            tokens_per_frame=tokens_per_frame,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            mm_encoder_outputs=mm_encoder_outputs,
+            **kwargs,
+        )
+        logits = self.lm_head(slice_logits_to_keep(outputs.last_hidden_state, logits_to_keep))
+
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(
+                logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size, **kwargs
+            )
+        return FTFVCausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            image_hidden_states=outputs.image_hidden_states,
+            video_hidden_states=outputs.video_hidden_states,
+        )
+
+
+def _slice_all(tensors: tuple[torch.Tensor, ...] | None, rows: slice) -> tuple[torch.Tensor, ...] | None:
+    return None if tensors is None else tuple(tensor[rows] for tensor in tensors)
+
+
+def _split(items: list[torch.Tensor], lengths: list[int]) -> list[list[torch.Tensor]]:
+    iterator = iter(items)
+    return [[next(iterator) for _ in range(length)] for length in lengths]
+
+
+def _scatter_frames(values: torch.Tensor, mask: torch.Tensor, fill: int) -> torch.Tensor:
+    """From the real frames `(total_num_frames, ...)` to `(num_videos, num_frames, ...)`, padding filled with `fill`."""
+    output = values.new_full((*mask.shape, *values.shape[1:]), fill)
+    output[mask] = values
+    return output
+
+
+__all__ = [
+    "FTFVAdapter",
+    "FTFVForConditionalGeneration",
+    "FTFVModel",
+    "FTFVPreTrainedModel",
+    "FTFVVisionModel",
+]
