@@ -19,8 +19,9 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
+
+from . import __version__
 
 
 EXIT_FAILURE = 1
@@ -102,7 +103,7 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
         description="Fewer Tokens and Fewer Videos: video question answering at a chosen number of tokens per frame.",
         epilog="'ftfv COMMAND --help' shows the options and an example of a command.",
     )
-    parser.add_argument("--version", action="version", version=f"ftfv {_version()}")
+    parser.add_argument("--version", action="version", version=f"ftfv {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, entry in COMMANDS.items():
@@ -169,13 +170,6 @@ def _describe(error: Exception) -> str:
         return message
     name = type(error).__name__
     return f"{name}: {message}" if message else f"{name} (run again with --debug for the traceback)"
-
-
-def _version() -> str:
-    try:
-        return version("ftfv")
-    except PackageNotFoundError:
-        return "(source checkout, not installed)"
 
 
 def _one_line(message: str) -> str:

@@ -112,10 +112,10 @@ class FTFVAdapterConfig(PreTrainedConfig):
     def validate_architecture(self):
         super().validate_architecture()
         _check_square("num_query_tokens", self.num_query_tokens)
-        if self.hidden_size is not None and self.hidden_size % (4 * self.num_attention_heads):
+        if self.hidden_size is not None and (self.hidden_size % 4 or self.hidden_size % self.num_attention_heads):
             raise ValueError(
-                f"`hidden_size` ({self.hidden_size}) must be a multiple of 4 (2D sine and cosine positions) times "
-                f"`num_attention_heads` ({self.num_attention_heads})."
+                f"`hidden_size` ({self.hidden_size}) must be a multiple of `num_attention_heads` "
+                f"({self.num_attention_heads}) and of 4 (2D sine and cosine positions)."
             )
 
 
@@ -199,6 +199,8 @@ class FTFVConfig(PreTrainedConfig):
 
     def validate_architecture(self):
         super().validate_architecture()
+        # Again, now that its widths are filled in.
+        self.adapter_config.validate_architecture()
         num_query_tokens = self.adapter_config.num_query_tokens
         if self.token_sampler not in TOKEN_SAMPLERS:
             raise ValueError(f"`token_sampler` is {self.token_sampler!r}; expected one of {', '.join(TOKEN_SAMPLERS)}.")

@@ -74,7 +74,11 @@ class FTFVProcessor(ProcessorMixin):
             drawn = draw_tokens_per_frame(text)
             if drawn is not None and "tokens_per_frame" not in kwargs:
                 kwargs["tokens_per_frame"] = drawn
-        return super().__call__(images=images, text=text, videos=videos, audio=audio, **kwargs)
+        inputs = super().__call__(images=images, text=text, videos=videos, audio=audio, **kwargs)
+        if hasattr(inputs.get("offset_mapping"), "tolist"):
+            # The base class walks it number by number to align the loss mask, a quarter of a training step with tensors.
+            inputs["offset_mapping"] = inputs["offset_mapping"].tolist()
+        return inputs
 
     def _process_videos(self, videos, **kwargs):
         tokens_per_frame = kwargs.get("tokens_per_frame", self.video_processor.tokens_per_frame)

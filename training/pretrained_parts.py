@@ -13,15 +13,16 @@
 # limitations under the License.
 """Makes the pretrained parts of the miniature from nothing: a vision tower and a language model.
 
-They stand in for Qwen-VL's ViT and Vicuna, which the paper starts from. The tower (`FTFVVisionModel`) learns to name the
-colour, the shape and the place of the shape that covers a patch; the heads that name them are thrown away. The language
-model (a tiny Llama) learns to answer questions about scenes told in words. Both see freshly drawn MovingShapes scenes only.
+They stand in for Qwen-VL's ViT and Vicuna, which the paper starts from. The tower (`FTFVVisionModel`) learns to name
+the colour, the shape and the place of the shape that covers a patch; the heads that name them are thrown away. The
+language model (a tiny Llama) learns to answer questions about scenes told in words. Both see freshly drawn
+MovingShapes scenes only.
 
     python -m ftfv.training.pretrained_parts vision --output parts
     python -m ftfv.training.pretrained_parts language --output parts
 
-write `parts/vision_tower`, `parts/language_model` and `parts/tokenizer`. The two need nothing of each other and may run
-side by side. A run that was stopped goes on from its last checkpoint and ends in the same weights.
+write `parts/vision_tower`, `parts/language_model` and `parts/tokenizer`. The two need nothing of each other and may
+run side by side. A run that was stopped goes on from its last checkpoint and ends in the same weights.
 """
 
 import argparse
@@ -56,6 +57,9 @@ IGNORE_INDEX = -100
 PATCH_LABEL_REACH = 11.0
 # Centres are learned as (pixels - 42) / 20, about -1.5 to 1.5.
 CENTRE_SCALE = 20.0
+# Weight of the loss on scenes and questions beside that on answers. The words "red circle" of a question are foretold
+# by finding them in the scene, which is the look-up that answers need and are too few to teach quickly.
+CONTEXT_LOSS_WEIGHT = 0.25
 
 # Entropy words that keep the random streams of training and evaluation apart.
 _TRAINING_STREAM, _EVALUATION_STREAM = 0, 1
@@ -112,7 +116,8 @@ class DensePatchModel(nn.Module):
         self.centre_head = nn.Linear(config.hidden_size, 2)
 
     def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Maps `(B, 3, S, S)` pixels to colour logits `(B, M, 7)`, shape logits `(B, M, 5)` and centres `(B, M, 2)`."""
+        """Maps `(B, 3, S, S)` pixels to colour logits `(B, M, 7)`, shape logits `(B, M, 5)` and centres `(B, M,
+        2)`."""
         features = self.tower(pixel_values).last_hidden_state
         # the tower ends without a normalisation; the adapter has one of its own here
         features = nn.functional.layer_norm(features, features.shape[-1:])
@@ -161,8 +166,8 @@ def pretrain_vision(
         save_steps (`int`, *optional*, defaults to 200): Steps between checkpoints.
 
     Returns:
-        `dict[str, float]`: On held-out pictures, `colour_accuracy` and `shape_accuracy` of the patches that a shape covers,
-        `background_accuracy` of the others, and `centre_error_pixels`, the mean distance to the true centre.
+        `dict[str, float]`: On held-out pictures, `colour_accuracy` and `shape_accuracy` of the patches that a shape
+        covers, `background_accuracy` of the others, and `centre_error_pixels`, the mean distance to the true centre.
 
     Raises:
         ValueError: `output_dir` holds a tower or a checkpoint made with other arguments.
@@ -223,20 +228,25 @@ def pretrain_language(
         # Short and long stories go through the model in two halves, which saves a third of the padding.
         stories = sorted((draw_story(rng) for _ in range(arguments.batch_size)), key=lambda story: len(story.text()))
         middle = arguments.batch_size // 2
-        losses = []
+        losses, are_answers = [], []
         for half in filter(None, (stories[:middle], stories[middle:])):
-            logits, labels = _answer_logits(model, *encode_stories(half, tokenizer))
-            is_answer = labels != IGNORE_INDEX
-            losses.append(nn.functional.cross_entropy(logits[is_answer], labels[is_answer], reduction="none"))
-        return torch.cat(losses).mean()
+            input_ids, labels = encode_stories(half, tokenizer)
+            logits = _next_token_logits(model, input_ids)
+            is_word = input_ids[:, 1:] != tokenizer.pad_token_id
+            losses.append(nn.functional.cross_entropy(logits[is_word], input_ids[:, 1:][is_word], reduction="none"))
+            are_answers.append(labels[:, 1:][is_word] != IGNORE_INDEX)
+        loss, is_answer = torch.cat(losses), torch.cat(are_answers)
+        return loss[is_answer].mean() + CONTEXT_LOSS_WEIGHT * loss[~is_answer].mean()
 
     def evaluate(stories_per_skill: int) -> dict[str, float]:
         accuracy = {}
         for index, skill in enumerate((*IMAGE_SKILLS, *TEMPORAL_SKILLS)):
             rng = np.random.default_rng([arguments.seed, _EVALUATION_STREAM, index])
             stories = [draw_test_story(rng, skill) for _ in range(stories_per_skill)]
-            logits, labels = _answer_logits(model, *encode_stories(stories, tokenizer))
-            is_right = (logits.argmax(-1) == labels) | (labels == IGNORE_INDEX)
+            input_ids, labels = encode_stories(stories, tokenizer)
+            is_right = (_next_token_logits(model, input_ids).argmax(-1) == labels[:, 1:]) | (
+                labels[:, 1:] == IGNORE_INDEX
+            )
             accuracy[skill] = is_right.all(dim=1).float().mean().item()
         return accuracy
 
@@ -272,8 +282,8 @@ def label_patches(scene: Scene, patch_size: int) -> tuple[np.ndarray, np.ndarray
     """Labels the patches of a picture by the shape that covers them.
 
     Returns:
-        Colour and shape of each patch, `(M,)` integers counted from 1 with 0 for no shape, and the scaled centre of that
-        shape, `(M, 2)` float32, zero for no shape.
+        Colour and shape of each patch, `(M,)` integers counted from 1 with 0 for no shape, and the scaled centre of
+        that shape, `(M, 2)` float32, zero for no shape.
     """
     grid = (np.arange(FRAME_SIZE // patch_size) + 0.5) * patch_size
     patch_x, patch_y = np.tile(grid, len(grid)), np.repeat(grid, len(grid))
@@ -300,14 +310,12 @@ def _draw_labelled_pictures(rng: np.random.Generator, number: int, patch_size: i
     return (pixel_values - mean) / std, *(torch.from_numpy(np.stack(column)) for column in zip(*labels, strict=True))
 
 
-def _answer_logits(
-    model: LlamaForCausalLM, input_ids: torch.Tensor, labels: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits `(B, L - 1, V)` and the labels they predict `(B, L - 1)`.
+def _next_token_logits(model: LlamaForCausalLM, input_ids: torch.Tensor) -> torch.Tensor:
+    """Logits `(B, L - 1, V)` of the tokens that follow each but the last.
 
     Padding is on the right, where causal attention never looks, so no attention mask is needed.
     """
-    return model(input_ids=input_ids, use_cache=False).logits[:, :-1], labels[:, 1:]
+    return model(input_ids=input_ids, use_cache=False).logits[:, :-1]
 
 
 def _pretrain(

@@ -30,7 +30,7 @@ from ftfv import cli
 BARE_PACKAGE = f"""
 import sys, types
 ftfv = sys.modules["ftfv"] = types.ModuleType("ftfv")
-ftfv.__path__ = {list(ftfv.__path__)!r}
+ftfv.__path__, ftfv.__version__ = {list(ftfv.__path__)!r}, "0"
 from ftfv import cli
 """
 

@@ -12,3 +12,22 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """MovingShapes: seeded pictures and clips of coloured shapes, with questions whose chance level is known."""
+
+from .dataset import write_dataset, write_evaluation_set
+from .questions import CHANCE, IMAGE_SKILLS, QUESTION_TYPES, TEMPORAL_SKILLS
+from .stories import TextStory, draw_story
+from .vocabulary import WORDS, build_tokenizer
+
+
+__all__ = [
+    "CHANCE",
+    "IMAGE_SKILLS",
+    "QUESTION_TYPES",
+    "TEMPORAL_SKILLS",
+    "WORDS",
+    "TextStory",
+    "build_tokenizer",
+    "draw_story",
+    "write_dataset",
+    "write_evaluation_set",
+]

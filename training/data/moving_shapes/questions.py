@@ -55,8 +55,8 @@ CHANCE = MappingProxyType(
         "turns": 1 / 3,
     }
 )
-# For the four skills with two-valued answers drawn in two ways, the second bit is how the question is put: which of two
-# axes, or "first" against "last" (the first bit then says which of the two shapes is named first).
+# For the four skills with two-valued answers drawn in two ways, the second bit is how the question is put: which of
+# two axes, or "first" against "last" (the first bit then says which of the two shapes is named first).
 _NUM_ANSWER_CLASSES = MappingProxyType(
     {
         "colour": len(COLOURS),
@@ -94,7 +94,9 @@ _PICTURE_CONVERSATION_WEIGHTS = MappingProxyType(
 _CAPTION_SHARE_OF_CONVERSATIONS = 0.15
 
 NUMBERS = ("zero", "one", "two", "three", "four")
-_TIMES = ("never turns", "turns once", "turns twice")
+# said of 0, 1 and 2 turns
+_TURNS = ("never turns", "turns once", "turns twice")
+_TURN = ("never turn", "turn once", "turn twice")
 _MIDDLE = FRAME_SIZE / 2
 # Pixels: what lies closer to the middle, or to each other along the asked axis, is not asked about.
 _MIN_OFFSET = 4.0
@@ -139,8 +141,8 @@ def ask_about_picture(
         scene (`Scene`): A picture.
         skill (`str`): One of `IMAGE_SKILLS`.
         answer_class (`int`, *optional*): The class the answer must be of; drawn if not given.
-        told (`Sequence[str]`, *optional*): Names of shapes that earlier turns gave away. Colour, shape and existence of
-            these are not asked again.
+        told (`Sequence[str]`, *optional*): Names of shapes that earlier turns gave away. Colour, shape and existence
+            of these are not asked again.
 
     Returns:
         `Question` or `None`: `None` if the scene has no such question, for instance two places too close to call.
@@ -156,9 +158,7 @@ def ask_about_picture(
         if answer_class is not None:
             fresh = [each for each in fresh if each.colour == list(COLOURS)[answer_class]]
         target = _choose(rng, fresh)
-        return target and Question(
-            skill, kind, f"what colour is the {target.shape} ?", target.colour, (target.name,)
-        )
+        return target and Question(skill, kind, f"what colour is the {target.shape} ?", target.colour, (target.name,))
     if skill == "shape":
         if answer_class is not None:
             fresh = [each for each in fresh if each.shape == SHAPES[answer_class]]
@@ -180,7 +180,8 @@ def ask_about_picture(
 
 
 def describe_picture(scene: Scene, *, detailed: bool) -> Question:
-    """Asks for a description of a picture: its shapes from left to right and, if `detailed`, the quarter each is in."""
+    """Asks for a description of a picture: its shapes from left to right and, if `detailed`, the quarter each is
+    in."""
     names = tuple(shape.name for shape in scene.shapes)
     shapes = sorted(scene.shapes, key=lambda shape: shape.x[0])
     if not detailed:
@@ -196,9 +197,9 @@ def ask_about_clip(rng: np.random.Generator, scene: Scene, answer_class: int | N
     Args:
         rng (`np.random.Generator`): Source of randomness.
         scene (`Scene`): A clip.
-        answer_class (`int`, *optional*): For `"moves_first"` and `"appears_first"`, how the question is put (whether it
-            asks for the first or the last, and which shape it names first); drawn if not given. The other skills have
-            their answer fixed by the scene.
+        answer_class (`int`, *optional*): For `"moves_first"` and `"appears_first"`, how the question is put (whether
+            it asks for the first or the last, and which shape it names first); drawn if not given. The other skills
+            have their answer fixed by the scene.
     """
     kind = _SKILL_TYPES[scene.skill]
     first = scene.shapes[0]
@@ -228,7 +229,7 @@ def reason_about_clip(rng: np.random.Generator, scene: Scene, answer_class: int 
         return Question("direction", "reasoning", f"does the {first} move {asked} ?", answer)
     if scene.skill == "turns":
         num_turns = int(rng.choice([n for n in range(3) if n != scene.num_turns])) if is_no else scene.num_turns
-        return Question("turns", "reasoning", f"does the {first} turn {NUMBERS[num_turns]} times ?", answer)
+        return Question("turns", "reasoning", f"does the {first} {_TURN[num_turns]} ?", answer)
     names = [shape.name for shape in scene.shapes[:2]]
     before, after = reversed(names) if is_no else names
     verb = "move" if scene.skill == "moves_first" else "appear"
@@ -239,17 +240,15 @@ def describe_clip(scene: Scene, *, detailed: bool) -> Question:
     """Asks for a description of a clip: what happens in order and, if `detailed`, how and where, and who stands by."""
     first = scene.shapes[0]
     if scene.skill in ("direction", "turns"):
-        simple = f"moves {scene.directions[0]}" if scene.skill == "direction" else _TIMES[scene.num_turns]
-        full = f"moves {scene.directions[0]} and {_TIMES[scene.num_turns]}"
+        simple = f"moves {scene.directions[0]}" if scene.skill == "direction" else _TURNS[scene.num_turns]
+        full = f"moves {scene.directions[0]} and {_TURNS[scene.num_turns]}"
         answer = f"the {first.name} {full if detailed else simple}"
     else:
         second = scene.shapes[1]
         if scene.skill == "moves_first":
             verbs = [f"moves {direction}" if detailed else "moves" for direction in scene.directions]
         else:
-            verbs = [
-                f"appears at the {_quarter(shape)}" if detailed else "appears" for shape in scene.shapes[:2]
-            ]
+            verbs = [f"appears at the {_quarter(shape)}" if detailed else "appears" for shape in scene.shapes[:2]]
         answer = f"the {first.name} {verbs[0]} then the {second.name} {verbs[1]}"
     if not detailed:
         return Question(scene.skill, "simple_caption", "describe the video .", answer)
@@ -292,9 +291,7 @@ def converse_about_clip(
     extra = [reason_about_clip(rng, scene)]
     if scene.skill == "moves_first":
         for shape, direction in zip(scene.shapes, scene.directions, strict=False):
-            extra.append(
-                Question("direction", "classification", f"which way does the {shape.name} move ?", direction)
-            )
+            extra.append(Question("direction", "classification", f"which way does the {shape.name} move ?", direction))
     extra += [describe_clip(scene, detailed=False), describe_clip(scene, detailed=True)]
     kept = rng.permutation(len(extra))[: num_questions - 1]
     questions = [ask_about_clip(rng, scene, answer_class), *(extra[index] for index in kept)]
@@ -310,14 +307,9 @@ def _quarter(shape: MovingShape) -> str:
     return f"{'top' if shape.y[0] < _MIDDLE else 'bottom'} {'left' if shape.x[0] < _MIDDLE else 'right'}"
 
 
-def _ask_for_side(
-    rng: np.random.Generator, scene: Scene, skill: str, answer_class: int | None
-) -> Question | None:
+def _ask_for_side(rng: np.random.Generator, scene: Scene, skill: str, answer_class: int | None) -> Question | None:
     sides = ("left", "right") if skill == "left_right" else ("top", "bottom")
-    offsets = {
-        shape: (shape.x[0] if skill == "left_right" else shape.y[0]) - _MIDDLE
-        for shape in scene.shapes
-    }
+    offsets = {shape: (shape.x[0] if skill == "left_right" else shape.y[0]) - _MIDDLE for shape in scene.shapes}
     candidates = [
         shape
         for shape, offset in offsets.items()

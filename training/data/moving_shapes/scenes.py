@@ -14,9 +14,9 @@
 """Scenes of MovingShapes: what is drawn, where it goes and when it is visible, and their rendering to frames.
 
 Every clip runs over the time interval [0, 1); frame `f` of `n` shows the instant `f / n`. With the frame rule of FTFV,
-`index_i = floor((i + 0.5) * n / T)`, the T = 8 frames of a 16-frame clip then lie at `(2i + 1) / 16`, symmetric about the
-middle of the clip (T = 1, 2 and 4 likewise). That symmetry is what the shortcut closures below rest on: the *bag* of the
-sampled frames, their order forgotten, must not tell the answer of a temporal question.
+`index_i = floor((i + 0.5) * n / T)`, the T = 8 frames of a 16-frame clip then lie at `(2i + 1) / 16`, symmetric about
+the middle of the clip (T = 1, 2 and 4 likewise). That symmetry is what the shortcut closures below rest on: the *bag*
+of the sampled frames, their order forgotten, must not tell the answer of a temporal question.
 """
 
 from dataclasses import dataclass
@@ -88,8 +88,8 @@ class Scene:
     """Shapes over time, with what questions need to know about them.
 
     Attributes:
-        shapes (`tuple[MovingShape, ...]`): In a clip the actors come first, in the order in which they act (the one that
-            moves or appears first, then the other), and a bystander that stands still, if any, comes last.
+        shapes (`tuple[MovingShape, ...]`): In a clip the actors come first, in the order in which they act (the one
+            that moves or appears first, then the other), and a bystander that stands still, if any, comes last.
         skill (`str`): `"picture"`, or the temporal skill the clip was drawn for.
         directions (`tuple[str, ...]`): The direction of each moving actor; with turns, the direction it sets out in.
         num_turns (`int`): How many times the first actor turns back.
@@ -258,9 +258,9 @@ def _draw_path(
 def _progress_with_turns(times: np.ndarray, num_turns: int, num_sampled_frames: int) -> np.ndarray:
     """How far along its path a shape is that goes to and fro at constant speed, 0 to 1.
 
-    The T sampled frames visit the T places `(i + 0.5) / T` once each, whatever the number of turns; only the order of the
-    visits differs. So a bag of frames does not tell how often the shape turned. With one turn this needs a start half a
-    place early: the way out takes every second place and the way back the ones between.
+    The T sampled frames visit the T places `(i + 0.5) / T` once each, whatever the number of turns; only the order of
+    the visits differs. So a bag of frames does not tell how often the shape turned. With one turn this needs a start
+    half a place early: the way out takes every second place and the way back the ones between.
     """
     if num_turns == 0:
         return times
@@ -323,9 +323,9 @@ def _draw_two_movers(
 def _draw_two_appearances(rng: np.random.Generator, times: np.ndarray, num_sampled_frames: int) -> Scene:
     """Two shapes, one visible for a while in the first half of the clip and the other equally long in the second.
 
-    Both vanish again and are seen in the same number of sampled frames: if the first stayed, being seen more often would
-    give the order away. The visible interval is a whole number of `1 / T` long bins, each of which holds one of the T
-    sampled frames. In 40 % of the clips a third shape stands by.
+    Both vanish again and are seen in the same number of sampled frames: if the first stayed, being seen more often
+    would give the order away. The visible interval is a whole number of `1 / T` long bins, each of which holds one of
+    the T sampled frames. In 40 % of the clips a third shape stands by.
     """
     bins = np.floor(times * num_sampled_frames).astype(int)
     half = num_sampled_frames // 2

@@ -13,10 +13,11 @@
 # limitations under the License.
 """MovingShapes scenes as text, from which the miniature's language model learns to answer before it sees a picture.
 
-A picture is the list of its shapes with column and row of each (`red circle n3 n7 ; blue cross n8 n1 ;`), a clip is four
-such lists, each after the word `frame`. The questions are those asked about pictures and clips.
+A picture is the list of its shapes with column and row of each (`red circle x3 y7 ; blue cross x8 y1 ;`), a clip is
+four such lists, each after the word `frame`. The questions are those asked about pictures and clips.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,7 @@ from .questions import (
     converse_about_picture,
 )
 from .scenes import FRAME_SIZE, MARGIN, Scene, draw_clip, draw_picture, sampled_times
-from .vocabulary import PLACES
+from .vocabulary import COLUMNS, ROWS
 
 
 NUM_STORY_FRAMES = 4
@@ -52,7 +53,8 @@ class TextStory:
     questions: tuple[Question, ...]
 
     def turns(self) -> list[tuple[str, str]]:
-        """The turns in the plain format: what is given (`<s>user: ... assistant:`) and what is answered (`left</s>`)."""
+        """The turns in the plain format: what is given (`<s>user: ... assistant:`) and what is answered
+        (`left</s>`)."""
         prompts = [f"user: {question.text} assistant:" for question in self.questions]
         prompts[0] = f"<s>user: {self.scene} {self.questions[0].text} assistant:"
         return [(prompt, f"{question.answer}</s>") for prompt, question in zip(prompts, self.questions, strict=True)]
@@ -94,7 +96,7 @@ def tell(scene: Scene, rng: np.random.Generator) -> str:
         for index in rng.permutation(len(scene.shapes)):
             shape = scene.shapes[index]
             if shape.visible[frame]:
-                words += [shape.name, _place(shape.x[frame]), _place(shape.y[frame]), ";"]
+                words += [shape.name, _place(shape.x[frame], COLUMNS), _place(shape.y[frame], ROWS), ";"]
     return " ".join(words)
 
 
@@ -103,7 +105,7 @@ def _draw_story_clip(rng: np.random.Generator, skill: str) -> Scene:
     return draw_clip(rng, skill, times=times, num_sampled_frames=NUM_STORY_FRAMES)
 
 
-def _place(coordinate: float) -> str:
-    """The column or row of a coordinate; the ten share out the part of the frame where centres lie."""
+def _place(coordinate: float, words: Sequence[str]) -> str:
+    """The column or row of a coordinate in pixels; they share out the part of the frame where centres lie."""
     share = (coordinate - MARGIN) / (FRAME_SIZE - 2 * MARGIN)
-    return PLACES[min(len(PLACES) - 1, max(0, int(share * len(PLACES))))]
+    return words[min(len(words) - 1, max(0, int(share * len(words))))]

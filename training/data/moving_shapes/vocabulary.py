@@ -20,8 +20,9 @@ from .scenes import COLOURS, DIRECTIONS, SHAPES
 
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>")
-# a place in a text scene: ten columns or rows, n0 to n9
-PLACES = tuple(f"n{index}" for index in range(10))
+# A place in a text scene. Columns and rows have different words, so that a word alone tells what it measures.
+COLUMNS = tuple(f"x{index}" for index in range(10))
+ROWS = tuple(f"y{index}" for index in range(10))
 
 WORDS = (
     *SPECIAL_TOKENS,
@@ -35,15 +36,16 @@ WORDS = (
     *COLOURS,
     *SHAPES,
     *DIRECTIONS,
-    *PLACES,
+    *COLUMNS,
+    *ROWS,
 )
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """Builds the word-level tokenizer of the miniature.
 
-    Text is lower-cased and split into words and punctuation; what is not in `WORDS` becomes `<unk>`. Decoding joins the
-    words with spaces, which is how questions and answers of MovingShapes are written.
+    Text is lower-cased and split into words and punctuation; what is not in `WORDS` becomes `<unk>`. Decoding joins
+    the words with spaces, which is how questions and answers of MovingShapes are written.
     """
     backend = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<unk>"))
     backend.normalizer = normalizers.Lowercase()

@@ -1,0 +1,57 @@
+# Copyright 2026 The FTFV Authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""`ftfv look`: draws a clip with the patches that the kept queries look at."""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `ftfv look`."""
+    parser.add_argument("video", metavar="VIDEO", help="path or URL of a video")
+    parser.add_argument("--model", required=True, help="model folder or Hub id")
+    parser.add_argument("--output", default="look.png", help="picture to write (default: look.png)")
+    parser.add_argument(
+        "--tokens-per-frame",
+        type=int,
+        nargs="+",
+        help="tokens per frame, K; one row of the picture for each (default: the model's own)",
+    )
+    parser.add_argument("--num-frames", type=int, help="frames to look at (default: 8; fewer where a video is shorter)")
+    parser.add_argument("--question", help="question to ask; it and its answer are written above the picture")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Writes the picture and prints its path."""
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers.utils import logging
+
+    from .evaluation.pictures import draw_kept_patches
+    from .model_folder import check_model_folder
+
+    logging.set_verbosity_warning()
+    logging.disable_progress_bar()
+    check_model_folder(args.model)
+    model = AutoModelForImageTextToText.from_pretrained(args.model)
+    processor = AutoProcessor.from_pretrained(args.model)
+    draw_kept_patches(
+        model,
+        processor,
+        args.video,
+        Path(args.output),
+        tokens_per_frame=args.tokens_per_frame,
+        num_frames=args.num_frames,
+        question=args.question,
+    )
+    print(args.output)
