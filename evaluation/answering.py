@@ -81,16 +81,18 @@ def answer_rows(
     description: str = "",
 ) -> list[Answer]:
     """
-    Asks the model the last question of every row and takes its greedy answer. Earlier turns of a conversation stay in the
-    prompt with their true answers.
+    Asks the model the last question of every row and takes its greedy answer. Earlier turns of a conversation stay in
+    the prompt with their true answers.
 
     Args:
         model (`FTFVForConditionalGeneration`): The model; in training mode, it is put in evaluation mode meanwhile.
         processor (`FTFVProcessor`): Its processor.
         rows (`Sequence[Mapping]`): Rows in TRL form whose last message is the assistant's truth.
         media_root (`str` or `os.PathLike`): Folder that the media paths of the rows start from.
-        tokens_per_frame (`int`, *optional*): K of video frames (paper section 3.2.1), the processor's own if not given.
-        num_frames (`int`, *optional*): Frames to look at, the processor's own if not given; a shorter video gives all it has.
+        tokens_per_frame (`int`, *optional*):
+            K of video frames (paper section 3.2.1), the processor's own if not given.
+        num_frames (`int`, *optional*):
+            Frames to look at, the processor's own if not given; a shorter video gives all it has.
         shuffle_frames (`bool`, *optional*, defaults to `False`):
             Whether to show the sampled frames of each video in a random order that is never the true one. What a model
             still gets right then, it does not owe to the order of the frames: the floor of a temporal skill.
@@ -167,8 +169,8 @@ def seeded(model: PreTrainedModel, seed: int) -> Iterator[None]:
 
 def batch_rows(rows: Sequence[Mapping[str, Any]], batch_size: int) -> list[list[int]]:
     """
-    Batches of row indices. The rows of a batch have the same number of images and of videos, so that their prompts are about
-    equally long and little is padded.
+    Batches of row indices. The rows of a batch have the same number of images and of videos, so that their prompts are
+    about equally long and little is padded.
 
     Raises:
         ValueError: `batch_size` is less than 1.
@@ -188,7 +190,7 @@ def count_media(row: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def load_prompts(
-    processor: ProcessorMixin,
+    processor: Any,
     rows: Sequence[Mapping[str, Any]],
     *,
     media_root: str | os.PathLike,
@@ -239,8 +241,8 @@ def shuffled_order(num_frames: int, key: str) -> np.ndarray:
     """
     if num_frames < 2:
         raise ValueError(
-            f"A video of {num_frames} frame cannot be shuffled ({key!r}); expected at least 2. Ask for more frames, or "
-            "leave the row out of the floor."
+            f"A video of {num_frames} frame cannot be shuffled ({key!r}); expected at least 2. Ask for more frames, "
+            "or leave the row out of the floor."
         )
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]))
     order = rng.permutation(num_frames)
@@ -299,8 +301,8 @@ def _prompt(row: Mapping[str, Any], media_root: str | os.PathLike) -> list[dict[
     if truth["role"] != "assistant" or not prompt or prompt[-1]["role"] != "user":
         roles = ", ".join(message["role"] for message in row["messages"])
         raise ValueError(
-            f"Row {row['id']!r} has the turns {roles}; expected the last two to be a user's question and the assistant's "
-            "true answer."
+            f"Row {row['id']!r} has the turns {roles}; expected the last two to be a user's question and the "
+            "assistant's true answer."
         )
     return [
         {

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Rows whose images and videos are decoded and encoded once, to be asked about at several K and with several token samplers."""
+"""Rows whose media are decoded and encoded once, to be asked about at several K and with several token samplers."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -88,8 +88,8 @@ def encode_rows(
     description: str = "",
 ) -> EncodedRows:
     """
-    Runs everything that neither K nor the token sampler changes: decoding, preprocessing, vision tower and adapter. The
-    arguments are those of [`answer_rows`].
+    Runs everything that neither K nor the token sampler changes: decoding, preprocessing, vision tower and adapter.
+    The arguments are those of [`answer_rows`].
     """
     num_query_tokens = model.config.adapter_config.num_query_tokens
     batches = []
@@ -136,7 +136,8 @@ def answer_encoded_rows(
 
     Args:
         encoded (`EncodedRows`): From [`encode_rows`], with the model as it is now.
-        model, processor, tokens_per_frame, token_sampler, max_new_tokens, seed, progress, description: See [`answer_rows`].
+        model, processor, tokens_per_frame, token_sampler, max_new_tokens, seed, progress, description:
+            See [`answer_rows`].
 
     Returns:
         `list[Answer]`: One for each row, in the order of the rows.

@@ -65,8 +65,8 @@ COMMANDS = {
         "ftfv cost --model demo/model --json",
     ),
     "data": Command(
-        "write a dataset in the form TRL trains on",
-        "ftfv data --output moving_shapes",
+        "write a data set in the form TRL trains on",
+        "ftfv data moving-shapes --output shapes --clips 100 --cache",
     ),
     "merge": Command(
         "merge the LoRA weights of a training stage into its base model",

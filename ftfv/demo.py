@@ -31,6 +31,8 @@ CLIP_MIX = {"direction": 4, "appears_first": 4, "moves_first": 1, "turns": 1}
 QUESTIONS_PER_SKILL = 120
 TOKENS_PER_FRAME = (1, 2, 4, 8, 16)
 VIDEO_SKILLS = ("direction", "appears_first")
+# A question with its turn marks, rounded, for the cost.
+NUM_TEXT_TOKENS = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +61,6 @@ def _write_clips(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
 
     write_dataset(folder / "clips", num_clips=NUM_CLIPS, clip_mix=CLIP_MIX, seed=0)
     cache_frames(folder / "clips")
-    # The validation split: the test split belongs to `ftfv miniature`, which chose nothing by either.
     write_evaluation_set(
         folder / "held_out",
         clips_per_skill=QUESTIONS_PER_SKILL,
@@ -105,15 +106,25 @@ def _measure_tokens_per_frame(folder: Path, results: dict[str, Any]) -> dict[str
     from .modeling_ftfv.cost import cost
     from .moving_shapes_figures import measure_tokens_per_frame
 
-    config = FTFVConfig.from_pretrained(folder / "s4v" / "model")
-    costs = {
-        str(count): cost(config, num_frames=config.num_frames, tokens_per_frame=count, num_text_tokens=16).to_dict()
-        for count in TOKENS_PER_FRAME
-    }
+    model = folder / "s4v" / "model"
+    config = FTFVConfig.from_pretrained(model)
+    costs = {}
+    for count in TOKENS_PER_FRAME:
+        counted = cost(config, num_frames=config.num_frames, tokens_per_frame=count, num_text_tokens=NUM_TEXT_TOKENS)
+        costs[str(count)] = {
+            "visual_tokens": counted.visual_tokens,
+            "llm_flops": counted.language_flops,
+            "total_flops": counted.total_flops,
+        }
     accuracy = measure_tokens_per_frame(
-        folder / "s4v" / "model", folder / "held_out", skills=VIDEO_SKILLS, tokens_per_frame=TOKENS_PER_FRAME
+        model, folder / "held_out", skills=VIDEO_SKILLS, tokens_per_frame=TOKENS_PER_FRAME
     )
-    return {"accuracy": accuracy, "costs": costs}
+    return {
+        "accuracy": accuracy,
+        "costs": costs,
+        "default_tokens_per_frame": config.tokens_per_frame,
+        "num_frames": config.num_frames,
+    }
 
 
 def _ask(folder: Path, results: dict[str, Any]) -> list[dict[str, str]]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .evaluation.encoded_rows import answer_encoded_rows, encode_rows
-from .evaluation.scoring import score_by_skill
+from .evaluation.scoring import score_by_skill, scores_to_dict
 from .modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from .processing.processing_ftfv import FTFVProcessor
 from .training.data.dataset_folder import read_rows
@@ -47,7 +47,7 @@ def measure_skills(
     answers = answer_encoded_rows(
         model, processor, encoded, tokens_per_frame=tokens_per_frame, description="    answering"
     )
-    measured["scores"] = _as_dict(score_by_skill(answers))
+    measured["scores"] = scores_to_dict(score_by_skill(answers))
     if floor:
         clips = [row for row in rows if row["skill"] in TEMPORAL_SKILLS]
         encoded = encode_rows(
@@ -56,7 +56,7 @@ def measure_skills(
         answers = answer_encoded_rows(
             model, processor, encoded, tokens_per_frame=tokens_per_frame, description="    answering, shuffled"
         )
-        measured["floor"] = _as_dict(score_by_skill(answers))
+        measured["floor"] = scores_to_dict(score_by_skill(answers))
     return measured
 
 
@@ -89,7 +89,7 @@ def measure_tokens_per_frame(
                 token_sampler=token_sampler,
                 description=f"    answering, {token_sampler}, K = {count}",
             )
-            measured[token_sampler][str(count)] = _as_dict(score_by_skill(answers))
+            measured[token_sampler][str(count)] = scores_to_dict(score_by_skill(answers))
     return measured
 
 
@@ -101,6 +101,3 @@ def _load(
     rows = sorted(read_rows(evaluation_folder), key=lambda row: order[row["skill"]])
     return model, FTFVProcessor.from_pretrained(model_folder), rows
 
-
-def _as_dict(scores: dict[str, Any]) -> dict[str, Any]:
-    return {skill: score.to_dict() for skill, score in scores.items()}

@@ -14,13 +14,14 @@
 """Long work in named steps that run once: each leaves a result file, and a rerun continues with the first that has none."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from .evaluation.atomic_write import atomic_write
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,5 @@ def run_steps(folder: Path, steps: Sequence[Step], stop_after: str | None = None
 
 def write_json(path: Path, content: Any) -> None:
     """Writes a JSON file at once, so that an interruption leaves none rather than half of it."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(unfinished, path)
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")

@@ -467,15 +467,15 @@ class FTFVAdapter(FTFVPreTrainedModel):
         self.output_proj = nn.Linear(hidden_size, hidden_size, bias=False)
         self.post_init()
 
+    @auto_docstring
     def forward(
         self, hidden_states: torch.Tensor, tokens_per_frame: list[int | None]
     ) -> tuple[list[torch.Tensor], torch.Tensor, list[torch.Tensor]]:
         r"""
-        Args:
-            hidden_states (`torch.Tensor` of shape `(num_frames, num_patches, vision_hidden_size)`):
-                Patch tokens of all frames, the temporal encoding added to those of videos.
-            tokens_per_frame (`list[int | None]` of length `num_frames`):
-                Tokens that each frame keeps; None for a frame that is not sampled and keeps all queries in query order.
+        hidden_states (`torch.Tensor` of shape `(num_frames, num_patches, vision_hidden_size)`):
+            Patch tokens of all frames, the temporal encoding added to those of videos.
+        tokens_per_frame (`list[int | None]` of length `num_frames`):
+            Tokens that each frame keeps; None for a frame that is not sampled and keeps all queries in query order.
 
         Returns:
             The tokens of each frame `(tokens_per_frame, hidden_size)`, the responses `(num_frames, num_query_tokens)` and the
@@ -578,6 +578,7 @@ class FTFVModel(FTFVPreTrainedModel):
         frames, encodings, counts = [], [], []
         if pixel_values is not None:
             frames.append(pixel_values)
+            # CODEPATH: the paper's models read images whole; `sample_images` is for models trained with sampled ones.
             counts += [self.config.tokens_per_frame if self.config.sample_images else None] * len(pixel_values)
         if pixel_values_videos is not None:
             mask = self._check_frame_mask(pixel_values_videos, video_frame_mask)

@@ -15,10 +15,16 @@
 
 from transformers.image_processing_backends import TorchvisionBackend
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD, PILImageResampling
+from transformers.utils import auto_docstring
 
 from .video_decoding_ftfv import resolve_media_path
 
 
+@auto_docstring(
+    custom_intro="""
+    The image processor of FTFV: a square of fixed size, bicubic, normalised as for CLIP.
+    """
+)
 class FTFVImageProcessor(TorchvisionBackend):
     resample = PILImageResampling.BICUBIC
     image_mean = OPENAI_CLIP_MEAN
@@ -30,10 +36,23 @@ class FTFVImageProcessor(TorchvisionBackend):
     do_convert_rgb = True
 
     def fetch_images(self, image_url_or_urls):
-        """Loads paths and URLs; a relative path starts from the environment variable `FTFV_MEDIA_ROOT`."""
-        if isinstance(image_url_or_urls, str):
-            image_url_or_urls = resolve_media_path(image_url_or_urls)
-        return super().fetch_images(image_url_or_urls)
+        """
+        Loads paths and URLs; a relative path starts from the environment variable `FTFV_MEDIA_ROOT`.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is empty or no image.
+        """
+        if not isinstance(image_url_or_urls, str):
+            return super().fetch_images(image_url_or_urls)
+        path = resolve_media_path(image_url_or_urls)
+        try:
+            return super().fetch_images(path)
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"{path[:200]!r} cannot be read as an image: {reason[:200]} Check that it opens, or save it again."
+            ) from error
 
 
 __all__ = ["FTFVImageProcessor"]

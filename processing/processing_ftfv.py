@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessorMixin
+from transformers.utils import auto_docstring
 
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ TOKENS_PER_FRAME_RANGE = "FTFV_TOKENS_PER_FRAME_RANGE"
 TOKENS_PER_FRAME_SEED = "FTFV_TOKENS_PER_FRAME_SEED"
 
 
+@auto_docstring(
+    custom_intro="""
+    The processor of FTFV: image processor, video processor and tokenizer in one.
+    """
+)
 class FTFVProcessor(ProcessorMixin):
     def __init__(
         self,
@@ -56,11 +62,14 @@ class FTFVProcessor(ProcessorMixin):
         self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
         super().__init__(image_processor, video_processor, tokenizer, chat_template=chat_template)
 
-    def __call__(self, images=None, text=None, videos=None, audio=None, **kwargs) -> BatchFeature:
+    @auto_docstring(
+        custom_intro="""
+        Prepares text, images and videos for the model. Besides what the base class takes there are, for videos,
+        `tokens_per_frame`, `max_num_frames`, `clip` and `video_backend` ([`FTFVVideoProcessorKwargs`]).
         """
-        See the base class. Videos also take `tokens_per_frame`, `max_num_frames`, `clip` and `video_backend`
-        ([`FTFVVideoProcessorKwargs`]).
-
+    )
+    def __call__(self, images=None, text=None, videos=None, audio=None, **kwargs) -> BatchFeature:
+        r"""
         Returns:
             `BatchFeature` with `input_ids` and `attention_mask` `(batch_size, sequence_length)`, for images `pixel_values`
             `(num_images, 3, height, width)`, and for videos `pixel_values_videos` `(num_videos, num_frames, 3, height,
@@ -72,7 +81,7 @@ class FTFVProcessor(ProcessorMixin):
         # Offsets are asked for when a loss mask will be made, that is in training only.
         if videos is not None and kwargs.get("return_text_replacement_offsets"):
             drawn = draw_tokens_per_frame(text)
-            if drawn is not None and "tokens_per_frame" not in kwargs:
+            if drawn is not None and "tokens_per_frame" not in {**kwargs, **kwargs.get("videos_kwargs", {})}:
                 kwargs["tokens_per_frame"] = drawn
         inputs = super().__call__(images=images, text=text, videos=videos, audio=audio, **kwargs)
         if hasattr(inputs.get("offset_mapping"), "tolist"):
@@ -81,7 +90,9 @@ class FTFVProcessor(ProcessorMixin):
         return inputs
 
     def _process_videos(self, videos, **kwargs):
-        tokens_per_frame = kwargs.get("tokens_per_frame", self.video_processor.tokens_per_frame)
+        tokens_per_frame = kwargs.get("tokens_per_frame")
+        if tokens_per_frame is None:
+            tokens_per_frame = self.video_processor.tokens_per_frame
         if not 1 <= tokens_per_frame <= self.num_query_tokens:
             raise ValueError(
                 f"`tokens_per_frame` is {tokens_per_frame}; expected 1 to {self.num_query_tokens}, the adapter's number of "

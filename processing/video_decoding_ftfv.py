@@ -38,7 +38,7 @@ MEDIA_ROOT = "FTFV_MEDIA_ROOT"
 
 
 class PyAVReader:
-    """Frames of a video by PyAV, decoded in order up to the last one asked for."""
+    """Frames of a video by PyAV, decoded in order up to the last one asked for and turned upright."""
 
     def __init__(self, source: str | BytesIO):
         import av
@@ -56,8 +56,6 @@ class PyAVReader:
             fps=fps,
             duration=num_frames / fps if fps else None,
             video_backend="pyav",
-            height=self.stream.height if self.stream is not None else None,
-            width=self.stream.width if self.stream is not None else None,
         )
 
     def frames_at(self, indices: np.ndarray) -> np.ndarray:
@@ -67,7 +65,8 @@ class PyAVReader:
         with self.container:
             for index, frame in enumerate(self.container.decode(self.stream)):
                 if index in wanted:
-                    frames[index] = frame.to_ndarray(format="rgb24")
+                    # Telephones store frames lying on a side; the other decoders turn them by themselves.
+                    frames[index] = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
                 if index >= max(wanted):
                     break
         return np.stack([frames[int(index)] for index in indices if int(index) in frames])
@@ -91,8 +90,9 @@ class TorchcodecReader:
         )
 
     def frames_at(self, indices: np.ndarray) -> torch.Tensor:
-        """Frames `(len(indices), 3, height, width)`, uint8."""
-        return self.decoder.get_frames_at(indices=[int(index) for index in indices]).data
+        """Frames `(len(indices), height, width, 3)`, uint8."""
+        # Channels last like the others: the base class looks at the first video of a batch to tell for all of them.
+        return self.decoder.get_frames_at(indices=[int(index) for index in indices]).data.permute(0, 2, 3, 1)
 
 
 class DecordReader:
@@ -199,8 +199,7 @@ def read_video(
         video_backend (`str`, *optional*): see [`choose_video_backend`].
 
     Returns:
-        Frames, uint8, of shape `(num_frames, height, width, 3)`, or `(num_frames, 3, height, width)` from torchcodec, and
-        their metadata.
+        Frames, uint8, of shape `(num_frames, height, width, 3)`, and their metadata.
 
     Raises:
         FileNotFoundError: there is no such file.

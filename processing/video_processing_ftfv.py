@@ -64,6 +64,8 @@ class FTFVVideoProcessor(BaseVideoProcessor):
 
     def preprocess(self, videos, **kwargs) -> BatchFeature:
         """See [`FTFVVideoProcessorKwargs`] for what is ours, and the base class for the rest."""
+        if kwargs.get("tokens_per_frame") is None:
+            kwargs["tokens_per_frame"] = self.tokens_per_frame
         video_backend = kwargs.get("video_backend", self.video_backend)
         if video_backend != self.video_backend:
             # Decoding happens in `fetch_videos`, which the base class calls without the arguments of the call.

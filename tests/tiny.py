@@ -35,13 +35,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 WORDS = (
     *("<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>"),
-    *("user", "assistant", ":", ".", "?", "what", "which", "way", "does", "the", "a", "move", "moves", "left", "right"),
-    *("red", "blue", "circle", "square", "shape", "two", "three", "answer", "briefly"),
+    *("user", "assistant", ":", ".", "?", "what", "which", "way", "does", "the", "a", "move", "moves"),
+    *("left", "right", "red", "blue", "circle", "square", "shape", "two", "three", "answer", "briefly"),
 )
 IMAGE_TOKEN_ID, VIDEO_TOKEN_ID = WORDS.index("<image>"), WORDS.index("<video>")
 
-# Every width is another number, so that a mixed-up axis fails; 6 x 6 patches, 4 x 4 queries and 5 x 5 stored positions,
-# so that both position tables are interpolated.
+# Every width is another number, so that a mixed-up axis fails; 6 x 6 patches, 4 x 4 queries and 5 x 5 stored
+# positions, so that both position tables are interpolated.
 IMAGE_SIZE, PATCH_SIZE, NUM_PATCHES, NUM_QUERIES = 42, 7, 36, 16
 
 
@@ -102,8 +102,8 @@ def build_config(**overrides: Any) -> FTFVConfig:
 @torch.no_grad()
 def randomize(module: torch.nn.Module, seed: int = 0) -> None:
     """
-    Fills parameters with numbers that make every one of them matter: the temporal encoding and biases are zero at birth,
-    and with the usual 0.02 all queries respond alike.
+    Fills parameters with numbers that make every one of them matter: the temporal encoding and biases are zero at
+    birth, and with the usual 0.02 all queries respond alike.
     """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in module.named_parameters():
@@ -158,7 +158,7 @@ def video_prompt(num_placeholders: int, question: str = "what moves ?") -> list[
 
 
 def build_frames(num_frames: int, height: int = 48, width: int = 64) -> np.ndarray:
-    """Frames `(num_frames, height, width, 3)`, uint8, that tell their own index: frame i has the grey level `8 * i + 16`."""
+    """Frames `(num_frames, height, width, 3)`, uint8, that tell their own index: frame i is of the grey `8 * i + 16`."""
     levels = (8 * np.arange(num_frames) + 16).astype(np.uint8)
     return np.broadcast_to(levels[:, None, None, None], (num_frames, height, width, 3)).copy()
 
@@ -172,7 +172,7 @@ def frame_indices(pixel_values: torch.Tensor) -> list[int]:
 
 
 def write_video(
-    path: str | Path, frames: np.ndarray | int, fps: int = 10, options: dict[str, str] | None = None, **container: Any
+    path: str | Path, frames: np.ndarray | int, options: dict[str, str] | None = None, fps: int = 10, **container: Any
 ) -> str:
     """Writes an H.264 file of the given frames, or of so many frames of `build_frames`; returns its path."""
     frames = build_frames(frames) if isinstance(frames, int) else frames

@@ -61,6 +61,10 @@ CENTRE_SCALE = 20.0
 # by finding them in the scene, which is the look-up that answers need and are too few to teach quickly.
 CONTEXT_LOSS_WEIGHT = 0.25
 
+# Held-out scenes behind the final figures; those shown while training come from a quarter of them.
+EVALUATION_PICTURES = 500
+EVALUATION_STORIES_PER_SKILL = 400
+
 # Entropy words that keep the random streams of training and evaluation apart.
 _TRAINING_STREAM, _EVALUATION_STREAM = 0, 1
 
@@ -186,8 +190,9 @@ def pretrain_vision(
             + nn.functional.smooth_l1_loss(predicted_centres[covered], centres[covered])
         )
 
-    def evaluate(num_pictures: int) -> dict[str, float]:
+    def evaluate(share: float) -> dict[str, float]:
         rng = np.random.default_rng([arguments.seed, _EVALUATION_STREAM])
+        num_pictures = max(1, int(EVALUATION_PICTURES * share))
         pixel_values, colours, shapes, centres = _draw_labelled_pictures(rng, num_pictures, config.patch_size)
         colour_logits, shape_logits, predicted_centres = model(pixel_values)
         covered = colours > 0
@@ -201,7 +206,7 @@ def pretrain_vision(
         }
 
     folder = Path(output_dir) / "vision_tower"
-    return _pretrain(model, model.tower, training_loss, evaluate, 500, arguments, folder, save_steps)
+    return _pretrain(model, model.tower, training_loss, evaluate, arguments, folder, save_steps)
 
 
 def pretrain_language(
@@ -238,20 +243,20 @@ def pretrain_language(
         loss, is_answer = torch.cat(losses), torch.cat(are_answers)
         return loss[is_answer].mean() + CONTEXT_LOSS_WEIGHT * loss[~is_answer].mean()
 
-    def evaluate(stories_per_skill: int) -> dict[str, float]:
+    def evaluate(share: float) -> dict[str, float]:
         accuracy = {}
+        stories_per_skill = max(1, int(EVALUATION_STORIES_PER_SKILL * share))
         for index, skill in enumerate((*IMAGE_SKILLS, *TEMPORAL_SKILLS)):
             rng = np.random.default_rng([arguments.seed, _EVALUATION_STREAM, index])
             stories = [draw_test_story(rng, skill) for _ in range(stories_per_skill)]
             input_ids, labels = encode_stories(stories, tokenizer)
-            is_right = (_next_token_logits(model, input_ids).argmax(-1) == labels[:, 1:]) | (
-                labels[:, 1:] == IGNORE_INDEX
-            )
+            predicted, labels = _next_token_logits(model, input_ids).argmax(-1), labels[:, 1:]
+            is_right = (predicted == labels) | (labels == IGNORE_INDEX)
             accuracy[skill] = is_right.all(dim=1).float().mean().item()
         return accuracy
 
     folder = Path(output_dir) / "language_model"
-    figures = _pretrain(model, model, training_loss, evaluate, 400, arguments, folder, save_steps)
+    figures = _pretrain(model, model, training_loss, evaluate, arguments, folder, save_steps)
     _save_folder(tokenizer, Path(output_dir) / "tokenizer")
     return figures
 
@@ -322,13 +327,15 @@ def _pretrain(
     model: nn.Module,
     part: PreTrainedModel,
     training_loss: Callable[[np.random.Generator], torch.Tensor],
-    evaluate: Callable[[int], dict[str, float]],
-    evaluation_size: int,
+    evaluate: Callable[[float], dict[str, float]],
     arguments: PretrainingArguments,
     folder: Path,
     save_steps: int,
 ) -> dict[str, float]:
-    """Trains `model` step by step, then saves `part` of it to `folder` with the figures it reached beside it."""
+    """Trains `model` step by step, then saves `part` of it to `folder` with the figures it reached beside it.
+
+    `evaluate` takes the share of the held-out scenes to use.
+    """
     report = folder / "pretraining.json"
     if report.is_file():
         finished = json.loads(report.read_text())
@@ -363,10 +370,10 @@ def _pretrain(
         done = step + 1
         if done % save_steps == 0 and done < arguments.steps:
             _save_checkpoint(checkpoint, model, optimizer, done, arguments)
-            figures = _evaluate(model, evaluate, evaluation_size // 4)
+            figures = _evaluate(model, evaluate, 0.25)
             steps.write(f"step {done} loss {loss.item():.3f} {_in_words(figures)}")
 
-    figures = _evaluate(model, evaluate, evaluation_size)
+    figures = _evaluate(model, evaluate, 1.0)
     steps.write(f"final {_in_words(figures)}")
     _save_folder(part, folder, {"arguments": asdict(arguments), "figures": figures})
     checkpoint.unlink(missing_ok=True)
@@ -374,9 +381,10 @@ def _pretrain(
 
 
 @torch.no_grad()
-def _evaluate(model: nn.Module, evaluate: Callable[[int], dict[str, float]], size: int) -> dict[str, float]:
+def _evaluate(model: nn.Module, evaluate: Callable[[float], dict[str, float]], share: float) -> dict[str, float]:
+    """Figures of the model on a share of the held-out scenes."""
     model.eval()
-    figures = {name: round(value, 4) for name, value in evaluate(size).items()}
+    figures = {name: round(value, 4) for name, value in evaluate(share).items()}
     model.train()
     return figures
 

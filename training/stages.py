@@ -22,7 +22,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+import yaml
 
+from .data.media import write_text
 from .merge import merge
 
 
@@ -41,6 +43,11 @@ def recipe_path(name: str) -> Path:
         known = sorted(str(other.relative_to(RECIPES).with_suffix("")) for other in RECIPES.rglob("*.yaml"))
         raise FileNotFoundError(f"No recipe {name!r}; expected one of {', '.join(known)}.")
     return path
+
+
+def read_recipe(name: str) -> dict[str, object]:
+    """Options of a recipe of ours, see [`recipe_path`]."""
+    return yaml.safe_load(recipe_path(name).read_text())
 
 
 def run_stage(
@@ -85,24 +92,33 @@ def run_stage(
         checkpoint = last_checkpoint(training_folder)
         if checkpoint is not None:
             options["resume_from_checkpoint"] = checkpoint.resolve()
-        _run_trl(
-            recipe_path(recipe),
-            options,
-            {"FTFV_MEDIA_ROOT": str(Path(dataset_folder).resolve()), **(environment or {})},
-        )
+        media_root = str(Path(dataset_folder).resolve())
+        start = time.perf_counter()
+        _run_trl(recipe_path(recipe), options, {"FTFV_MEDIA_ROOT": media_root, **(environment or {})})
+        duration = {
+            "seconds": round(time.perf_counter() - start, 1),
+            "first_step": _step_of(checkpoint),
+            "last_step": _step_of(last_checkpoint(training_folder)),
+            "batch_size": read_recipe(recipe)["per_device_train_batch_size"],
+        }
+        write_text(output_folder / "duration.json", json.dumps(duration) + "\n")
     merge(training_folder, merged_folder, dtype=dtype)
     return merged_folder
 
 
 def read_duration(output_folder: str | Path) -> dict[str, float]:
-    """Seconds of a stage's last `trl sft` process, its start included, and the steps between which it trained."""
+    """Of a stage's last `trl sft` process: `seconds`, its start included, `first_step`, `last_step` and `batch_size`."""
     return json.loads((Path(output_folder) / "duration.json").read_text())
 
 
 def last_checkpoint(training_folder: str | Path) -> Path | None:
     """The latest complete `checkpoint-N` folder, or None."""
     checkpoints = [path.parent for path in Path(training_folder).glob("checkpoint-*/trainer_state.json")]
-    return max(checkpoints, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    return max(checkpoints, key=_step_of, default=None)
+
+
+def _step_of(checkpoint: Path | None) -> int:
+    return 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
 
 
 def _run_trl(recipe: Path, options: Mapping[str, object], environment: Mapping[str, str]) -> None:

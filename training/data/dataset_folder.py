@@ -132,7 +132,7 @@ def media_path(row: Mapping) -> str | None:
 
 
 def conversation_row(media: str | None, turns: Sequence[tuple[str, str]], **columns: str | None) -> dict:
-    """A row of one picture or video, given by its relative path, or of text alone, and its turns of question and answer.
+    """A row of one picture or video, given by its relative path, or of text alone, with its turns.
 
     `columns` are `id`, `source`, `type`, `video_id` and `skill`.
     """

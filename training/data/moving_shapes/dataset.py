@@ -94,8 +94,8 @@ def write_dataset(
         folder (`str` or `Path`): Where to write `clips/*.mp4`, `images/*.png`, `<split>.jsonl` and the card.
         num_clips (`int`, *optional*, defaults to 0): How many clips (16 frames, 84x84 pixels, 8 frames per second).
         num_images (`int`, *optional*, defaults to 0): How many pictures (84x84 pixels).
-        num_stories (`int`, *optional*, defaults to 0): How many rows of text alone, scenes in words with questions about
-            them, which keep a language model from forgetting what it knows.
+        num_stories (`int`, *optional*, defaults to 0): How many rows of text alone, scenes in words with questions
+            about them, which keep a language model from forgetting what it knows.
         seed (`int`): Names the random streams; together with `split` it says which clips are drawn.
         split (`str`, *optional*, defaults to `"train"`): `"train"`, `"validation"` or `"test"`.
         clip_mix (`Mapping[str, float]`, *optional*): Weights of the temporal skills; all four equal if not given.
@@ -226,7 +226,10 @@ def _write(
     order: np.ndarray,
     progress: bool,
 ) -> Path:
-    """Draws every sample, writes the media that are not there yet and then the rows, in the given order; stories last."""
+    """Draws every sample, writes the media that are not there yet and then the rows in the given order.
+
+    `order` numbers the samples first and the stories after them.
+    """
     split, rows = request["split"], {}
     counts = {"clips": 0, "images": 0}
     samples = []

@@ -1,0 +1,201 @@
+# Copyright 2026 The FTFV Authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Accuracy and cost against the number of tokens per frame, as one PNG."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
+
+from .atomic_write import atomic_write
+from .scoring import Score
+
+
+# From the palette of Okabe and Ito, which people with any colour vision can tell apart.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
+DOTS_PER_INCH = 120
+# Least distance between the labels at the right of a panel, in units of accuracy.
+LABEL_DISTANCE = 0.13
+
+
+def plot_accuracy_and_cost(
+    path: str | os.PathLike,
+    top: Mapping[int, Mapping[str, Score]],
+    cost: Mapping[int, float],
+    *,
+    random: Mapping[int, Mapping[str, Score]] | None = None,
+    floor: Mapping[str, Score] | None = None,
+    chance: Mapping[str, float] | None = None,
+    skills: Sequence[str] | None = None,
+    cost_label: str = "visual tokens\nper clip",
+    title: str = "Accuracy and cost against the tokens kept per frame (K)",
+) -> None:
+    """
+    Draws one panel per skill and one for the cost, all over the same axis of K.
+
+    Args:
+        path (`str` or `os.PathLike`): The PNG to write.
+        top (`Mapping[int, Mapping[str, Score]]`): For each K, the scores of the queries of highest response.
+        cost (`Mapping[int, float]`): For each K, what `cost_label` says.
+        random (`Mapping[int, Mapping[str, Score]]`, *optional*): For each K, the scores of random queries.
+        floor (`Mapping[str, Score]`, *optional*): Scores of the skills with shuffled frames.
+        chance (`Mapping[str, float]`, *optional*): Chance level of the skills.
+        skills (`Sequence[str]`, *optional*): Which skills to draw; all that `top` holds if not given.
+        cost_label, title (`str`, *optional*): Label of the cost axis, and title.
+
+    Raises:
+        ValueError: `top` is empty, or lacks a skill at some K.
+    """
+    if not top:
+        raise ValueError("`top` is empty; expected the scores by skill of at least one number of tokens per frame.")
+    counts = sorted(top)
+    if skills is None:
+        skills = list(dict.fromkeys(skill for count in counts for skill in top[count]))
+    missing = [(count, skill) for count in counts for skill in skills if skill not in top[count]]
+    if missing or not skills:
+        raise ValueError(f"`top` has no scores for (K, skill) {missing}; expected every skill at every K.")
+
+    layout = ConstrainedLayoutEngine(h_pad=0.08, hspace=0.03)
+    figure = Figure(figsize=(10, 1.9 * len(skills) + 3.0), dpi=DOTS_PER_INCH, layout=layout)
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(
+        len(skills) + 1, 1, sharex=True, squeeze=False, height_ratios=[*([1.0] * len(skills)), 0.85]
+    )[:, 0]
+    for panel, skill in zip(panels, skills, strict=False):
+        _draw_skill(panel, skill, top, random or {}, (floor or {}).get(skill), (chance or {}).get(skill))
+    _draw_cost(panels[-1], {count: cost[count] for count in counts}, cost_label)
+
+    axis = panels[-1].xaxis
+    panels[-1].set_xscale("log", base=2)
+    panels[-1].set_xlim(counts[0] / 2**0.35, counts[-1] * 2**0.35)
+    axis.set_minor_locator(NullLocator())
+    panels[-1].set_xticks(counts, [str(count) for count in counts])
+    panels[-1].set_xlabel("K, tokens kept per frame (log scale)", fontsize=12)
+    for panel in panels[:-1]:
+        panel.tick_params(labelbottom=False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    bars = "bars: 95 % intervals" + ("; green band: that of the shuffled frames" if floor else "")
+    legend = figure.legend(
+        handles,
+        labels,
+        title=f"{title}\n({bars})",
+        title_fontsize=13,
+        loc="outside upper center",
+        ncols=len(handles),
+        frameon=False,
+        fontsize=11,
+    )
+    legend.get_title().set_multialignment("center")
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _draw_skill(
+    panel: Axes,
+    skill: str,
+    top: Mapping[int, Mapping[str, Score]],
+    random: Mapping[int, Mapping[str, Score]],
+    floor: Score | None,
+    chance: float | None,
+) -> None:
+    # Moved apart a little, so that one curve's bars do not hide the other's.
+    for scores, label, colour, style, marker, shift in (
+        (top, "K queries of highest response", BLUE, "-", "o", 2**-0.03),
+        (random, "K random queries", ORANGE, "--", "s", 2**0.03),
+    ):
+        points = {count: scores[count][skill] for count in sorted(scores) if skill in scores[count]}
+        if points:
+            panel.errorbar(
+                [count * shift for count in points],
+                [score.accuracy for score in points.values()],
+                yerr=[
+                    [score.accuracy - score.low for score in points.values()],
+                    [score.high - score.accuracy for score in points.values()],
+                ],
+                label=label,
+                color=colour,
+                linestyle=style,
+                marker=marker,
+                markersize=5,
+                linewidth=1.8,
+                elinewidth=1.2,
+                capsize=3,
+            )
+    levels = []
+    if floor is not None:
+        levels.append((floor.accuracy, f"frames shuffled {floor.accuracy:.0%}", GREEN, "-."))
+        panel.axhspan(floor.low, floor.high, color=GREEN, alpha=0.08, linewidth=0)
+    if chance is not None:
+        levels.append((chance, f"chance {chance:.0%}", GREY, ":"))
+    for level, _, colour, style in levels:
+        panel.axhline(level, color=colour, linestyle=style, linewidth=1.1, zorder=1)
+    heights = spread([level for level, *_ in levels], LABEL_DISTANCE, 0.0, 1.0)
+    for height, (_, text, colour, _) in zip(heights, levels, strict=True):
+        panel.text(1.01, height, text, color=colour, transform=panel.get_yaxis_transform(), va="center", fontsize=10.5)
+    panel.set_ylim(-0.03, 1.05)
+    panel.set_yticks([0, 0.25, 0.5, 0.75, 1.0])
+    panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    panel.set_ylabel(skill.replace("_", " "), fontsize=12)
+    _tidy(panel)
+
+
+def _draw_cost(panel: Axes, cost: Mapping[int, float], label: str) -> None:
+    panel.plot(list(cost), list(cost.values()), color=GREY, marker="D", markersize=5, linewidth=1.8)
+    for count, value in cost.items():
+        panel.annotate(
+            format_quantity(value), (count, value), (0, 7), textcoords="offset points", ha="center", fontsize=10.5
+        )
+    panel.set_ylim(0, 1.3 * max(cost.values()))
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_quantity(value)))
+    panel.set_ylabel(label, fontsize=12)
+    _tidy(panel)
+
+
+def _tidy(panel: Axes) -> None:
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(axis="both", color="#DDDDDD", linewidth=0.7)
+    panel.set_axisbelow(True)
+    panel.tick_params(labelsize=10.5)
+
+
+def spread(values: Sequence[float], distance: float, low: float, high: float) -> list[float]:
+    """
+    Moves values apart, as little as that takes, until neighbours are at least `distance` apart and all within `low` to
+    `high`.
+
+    Returns:
+        `list[float]`: The moved values, in the order of `values`.
+    """
+    order = sorted(range(len(values)), key=values.__getitem__)
+    moved = list(values)
+    for _ in range(100):
+        for below, above in zip(order, order[1:], strict=False):
+            overlap = distance - (moved[above] - moved[below])
+            if overlap > 1e-9:
+                moved[below] -= overlap / 2
+                moved[above] += overlap / 2
+        moved = [min(max(value, low), high) for value in moved]
+    return moved
+
+
+def format_quantity(value: float) -> str:
+    """Three digits and a letter for the thousands: `64`, `1.02k`, `33.8M`, `41.3T`."""
+    for factor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:.3g}{letter}"
+    return f"{value:.3g}"
