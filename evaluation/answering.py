@@ -23,9 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 from tqdm import tqdm
-from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
+from transformers import BatchFeature
 
 from ..modeling_ftfv.configuration_ftfv import TOKEN_SAMPLERS
+from ..modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration, FTFVPreTrainedModel
+from ..processing.processing_ftfv import FTFVProcessor
 
 
 # Keys of a content block that say where its image or video is.
@@ -65,8 +67,8 @@ def normalize_text(text: str) -> str:
 
 
 def answer_rows(
-    model: PreTrainedModel,
-    processor: ProcessorMixin,
+    model: FTFVForConditionalGeneration,
+    processor: FTFVProcessor,
     rows: Sequence[Mapping[str, Any]],
     *,
     media_root: str | os.PathLike,
@@ -135,7 +137,7 @@ def answer_rows(
 
 
 @contextmanager
-def evaluating(model: PreTrainedModel, **options: Any) -> Iterator[None]:
+def evaluating(model: FTFVPreTrainedModel, **options: Any) -> Iterator[None]:
     """
     Evaluation mode, and other values of `model.config` where one is not None, for as long as the context lasts.
 
@@ -160,7 +162,7 @@ def evaluating(model: PreTrainedModel, **options: Any) -> Iterator[None]:
 
 
 @contextmanager
-def seeded(model: PreTrainedModel, seed: int) -> Iterator[None]:
+def seeded(model: FTFVPreTrainedModel, seed: int) -> Iterator[None]:
     """Random numbers, those of random token samplers, by `seed` inside and untouched outside."""
     with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -190,7 +192,7 @@ def count_media(row: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def load_prompts(
-    processor: Any,
+    processor: FTFVProcessor,
     rows: Sequence[Mapping[str, Any]],
     *,
     media_root: str | os.PathLike,
@@ -207,7 +209,7 @@ def load_prompts(
     """
     # None would hide the processor's own values.
     asked = {"tokens_per_frame": tokens_per_frame, "max_num_frames": num_frames}
-    inputs = processor.apply_chat_template(
+    inputs: Any = processor.apply_chat_template(
         [_prompt(row, media_root) for row in rows],
         add_generation_prompt=True,
         tokenize=True,
@@ -252,8 +254,8 @@ def shuffled_order(num_frames: int, key: str) -> np.ndarray:
 
 
 def generate(
-    model: PreTrainedModel,
-    processor: ProcessorMixin,
+    model: FTFVForConditionalGeneration,
+    processor: FTFVProcessor,
     inputs: Mapping[str, Any],
     *,
     max_new_tokens: int,
@@ -272,7 +274,7 @@ def generate(
     return processor.batch_decode(generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
-def longest_truth(processor: ProcessorMixin, rows: Sequence[Mapping[str, Any]]) -> int:
+def longest_truth(processor: FTFVProcessor, rows: Sequence[Mapping[str, Any]]) -> int:
     """Number of tokens of the longest truth."""
     truths = [_text(row["messages"][-1]) for row in rows]
     return max((len(ids) for ids in processor.tokenizer(truths, add_special_tokens=False)["input_ids"]), default=0)

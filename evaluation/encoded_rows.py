@@ -21,10 +21,11 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
-from transformers import PreTrainedModel, ProcessorMixin
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from ..modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from ..modeling_ftfv.sampler_ftfv import FTFVTokenSampler
+from ..processing.processing_ftfv import FTFVProcessor
 from .answering import Answer, batch_rows, evaluating, generate, load_prompts, longest_truth, make_answer, seeded
 
 
@@ -75,8 +76,8 @@ class EncodedRows:
 
 @torch.no_grad()
 def encode_rows(
-    model: PreTrainedModel,
-    processor: ProcessorMixin,
+    model: FTFVForConditionalGeneration,
+    processor: FTFVProcessor,
     rows: Sequence[Mapping[str, Any]],
     *,
     media_root: str | os.PathLike,
@@ -120,8 +121,8 @@ def encode_rows(
 
 
 def answer_encoded_rows(
-    model: PreTrainedModel,
-    processor: ProcessorMixin,
+    model: FTFVForConditionalGeneration,
+    processor: FTFVProcessor,
     encoded: EncodedRows,
     *,
     tokens_per_frame: int | None = None,
@@ -160,7 +161,11 @@ def answer_encoded_rows(
 
 
 def sampled_inputs(
-    model: PreTrainedModel, processor: ProcessorMixin, batch: EncodedBatch, tokens_per_frame: int, seed: int
+    model: FTFVForConditionalGeneration,
+    processor: FTFVProcessor,
+    batch: EncodedBatch,
+    tokens_per_frame: int,
+    seed: int,
 ) -> dict[str, Any]:
     """
     Inputs of the model for a batch, with K tokens kept of each frame by the model's token sampler.

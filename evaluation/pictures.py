@@ -29,8 +29,9 @@ from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
-from transformers import PreTrainedModel, ProcessorMixin
 
+from ..modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration, FTFVModel
+from ..processing.processing_ftfv import FTFVProcessor
 from ..processing.video_decoding_ftfv import read_video
 from .answering import evaluating, generate
 from .atomic_write import atomic_write
@@ -54,8 +55,8 @@ COLOURS = colormaps["inferno"]
 
 
 def draw_kept_patches(
-    model: PreTrainedModel,
-    processor: ProcessorMixin,
+    model: FTFVForConditionalGeneration,
+    processor: FTFVProcessor,
     video: str | os.PathLike,
     path: str | os.PathLike,
     *,
@@ -87,17 +88,18 @@ def draw_kept_patches(
     if tokens_per_frame is None:
         tokens_per_frame = video_processor.tokens_per_frame
     counts = [tokens_per_frame] if isinstance(tokens_per_frame, int) else list(tokens_per_frame)
-    frames, metadata = read_video(
+    decoded, metadata = read_video(
         video, partial(video_processor.sample_frames, max_num_frames=num_frames), video_processor.video_backend
     )
+    frames = torch.as_tensor(decoded)
     # torchcodec puts the channels first, the other decoders last.
-    frames = torch.as_tensor(frames)
-    frames = frames if metadata.video_backend == "torchcodec" else frames.permute(0, 3, 1, 2)
+    if metadata.video_backend != "torchcodec":
+        frames = frames.permute(0, 3, 1, 2)
     attention, answers = {}, {}
     for count in counts:
         content = [{"type": "video", "video": frames}, {"type": "text", "text": question or ""}]
-        inputs = processor.apply_chat_template(
-            [{"role": "user", "content": content}],
+        inputs: Any = processor.apply_chat_template(
+            [[{"role": "user", "content": content}]],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
@@ -112,7 +114,7 @@ def draw_kept_patches(
         answer = answers[counts[0]].strip()
     else:
         answer = ", ".join(f"{answer.strip()} (K = {count})" for count, answer in answers.items())
-    times = [float(index / metadata.fps) for index in metadata.frames_indices] if metadata.fps else None
+    times = [float(time) for time in np.asarray(metadata.frames_indices) / metadata.fps] if metadata.fps else None
     draw_attention(
         path,
         frames.permute(0, 2, 3, 1).numpy(),
@@ -124,7 +126,7 @@ def draw_kept_patches(
 
 @torch.no_grad()
 def kept_attention(
-    model: PreTrainedModel,
+    model: FTFVModel | FTFVForConditionalGeneration,
     pixel_values_videos: torch.Tensor,
     video_frame_mask: torch.Tensor | None = None,
     tokens_per_frame: int | None = None,
@@ -144,7 +146,8 @@ def kept_attention(
         the indices of the kept queries `(num_videos, num_frames, tokens_per_frame)`. Frames that only pad hold 0 and
         -1.
     """
-    adapter: Any = model.base_model.multi_modal_projector
+    base_model: Any = model.base_model
+    adapter = base_model.multi_modal_projector
     recorded: list[torch.Tensor] = []
     # Other implementations than eager attention do not return weights.
     configured = adapter.config._attn_implementation
@@ -152,7 +155,7 @@ def kept_attention(
     try:
         with evaluating(model):
             adapter.set_attn_implementation("eager")
-            features = model.base_model.get_video_features(
+            features = base_model.get_video_features(
                 pixel_values_videos.to(model.device),
                 None if video_frame_mask is None else video_frame_mask.to(model.device),
                 tokens_per_frame,
@@ -237,8 +240,8 @@ def draw_attention(
             if row == 0:
                 panel.imshow(frame, aspect="auto")
             else:
-                weights = counted[row - 1][index].float().cpu().numpy()
-                _draw_attention(panel, frame, weights, norm, width / grid_size)
+                of_frame = counted[row - 1][index].float().cpu().numpy()
+                _draw_attention(panel, frame, of_frame, norm, width / grid_size)
             if column == 0:
                 write(LEFT - 0.1, row_upper + height / 2, label, ha="right", va="center")
         label = f"{times[index]:.2f} s" if times is not None else f"frame {index + 1}"

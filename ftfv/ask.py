@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
         tokens_per_frame=args.tokens_per_frame,
         num_frames=args.num_frames,
         max_new_tokens=args.max_new_tokens,
-        do_sample=False,
+        generate_kwargs={"do_sample": False},
         return_full_text=False,
     )
     text = answer["generated_text"].strip()

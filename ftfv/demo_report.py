@@ -16,9 +16,12 @@
 from pathlib import Path
 from typing import Any
 
+from .evaluation.pictures import draw_kept_patches
 from .evaluation.plots import plot_accuracy_and_cost
 from .evaluation.report import write_report
 from .evaluation.scoring import scores_from_dict
+from .modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
+from .processing.processing_ftfv import FTFVProcessor
 from .training.data.moving_shapes import CHANCE
 
 
@@ -51,7 +54,15 @@ def write_demo_report(folder: Path, results: dict[str, Any]) -> dict[str, str]:
         floor=scores_from_dict(results["after"]["floor"]),
         chance=CHANCE,
     )
-    _draw_look(folder, folder / look, asked[0], tokens_per_frame)
+    draw_kept_patches(
+        FTFVForConditionalGeneration.from_pretrained(folder / "s4v" / "model"),
+        FTFVProcessor.from_pretrained(folder / "s4v" / "model"),
+        asked[0]["video"],
+        folder / look,
+        tokens_per_frame=[tokens_per_frame // 4, tokens_per_frame],
+        question=asked[0]["question"],
+        truth=asked[0]["truth"],
+    )
     duration = results["s4v"]
     num_steps = duration["last_step"] - duration["first_step"]
     write_report(
@@ -93,21 +104,3 @@ def write_demo_report(folder: Path, results: dict[str, Any]) -> dict[str, str]:
         },
     )
     return {"report": "report.md", "plot": plot, "look": look}
-
-
-def _draw_look(folder: Path, output: Path, asked: dict[str, str], tokens_per_frame: int) -> None:
-    from .look import draw_look
-    from .modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
-    from .processing.processing_ftfv import FTFVProcessor
-
-    model = FTFVForConditionalGeneration.from_pretrained(folder / "s4v" / "model")
-    processor = FTFVProcessor.from_pretrained(folder / "s4v" / "model")
-    draw_look(
-        model,
-        processor,
-        asked["video"],
-        output,
-        tokens_per_frame=[tokens_per_frame // 4, tokens_per_frame],
-        question=asked["question"],
-        truth=asked["truth"],
-    )

@@ -49,9 +49,9 @@ class FTFVImageProcessor(TorchvisionBackend):
         try:
             return super().fetch_images(path)
         except Exception as error:
-            reason = " ".join(str(error).split())
+            reason = " ".join(str(error).split()).split(". ")[0]
             raise ValueError(
-                f"{path[:200]!r} cannot be read as an image: {reason[:200]} Check that it opens, or save it again."
+                f"{path[:200]!r} cannot be read as an image: {reason[:200]}. Check that it opens, or save it again."
             ) from error
 
 

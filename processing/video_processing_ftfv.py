@@ -30,7 +30,8 @@ from .video_decoding_ftfv import read_video
 class FTFVVideoProcessorKwargs(VideosKwargs, total=False):
     r"""
     max_num_frames (`int`, *optional*, defaults to 8):
-        Frames to sample when neither `num_frames` nor `fps` is given; a video with fewer gives all it has.
+        Frames to sample when neither `num_frames` nor `fps` is given; a video with fewer gives all it has, and a
+        processor made with None takes them all.
     clip (`tuple[float, float]`, *optional*):
         Part of the video to sample from, as start and end in seconds.
     tokens_per_frame (`int`, *optional*, defaults to 128):
@@ -119,7 +120,8 @@ class FTFVVideoProcessor(BaseVideoProcessor):
         if fps is not None:
             num_frames = max(1, int(total / metadata.fps * fps))
         elif num_frames is None:
-            num_frames = min(total, max_num_frames if max_num_frames is not None else self.max_num_frames)
+            limit = max_num_frames if max_num_frames is not None else self.max_num_frames
+            num_frames = total if limit is None else min(total, limit)
         if not 1 <= num_frames <= total:
             raise ValueError(
                 f"{num_frames} frames are asked for but the video has {total}; expected 1 to {total}. Use `max_num_frames` to "
@@ -136,11 +138,11 @@ class FTFVVideoProcessor(BaseVideoProcessor):
     def _preprocess(
         self,
         videos: list[torch.Tensor],
-        tokens_per_frame: int,
+        tokens_per_frame: int | None,
         return_tensors: str | TensorType | None = None,
         **kwargs,
     ) -> BatchFeature:
-        if tokens_per_frame < 1:
+        if tokens_per_frame is None or tokens_per_frame < 1:
             raise ValueError(f"`tokens_per_frame` is {tokens_per_frame}; expected at least 1.")
         frames = super()._preprocess(videos=videos, return_tensors=None, **kwargs)["pixel_values_videos"]
         lengths = torch.tensor([len(video) for video in frames])

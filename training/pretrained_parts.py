@@ -61,6 +61,10 @@ CENTRE_SCALE = 20.0
 # by finding them in the scene, which is the look-up that answers need and are too few to teach quickly.
 CONTEXT_LOSS_WEIGHT = 0.25
 
+# Queries and keys of the language model start out equal, so that a word attends to its repetitions from the first step
+# on: finding in the scene what the question names is the look-up that is slowest to learn.
+QUERY_KEY_GAIN = 1.0
+
 # Held-out scenes behind the final figures; those shown while training come from a quarter of them.
 EVALUATION_PICTURES = 500
 EVALUATION_STORIES_PER_SKILL = 400
@@ -228,6 +232,10 @@ def pretrain_language(
     torch.manual_seed(arguments.seed)
     tokenizer = build_tokenizer()
     model = LlamaForCausalLM(build_language_config(tokenizer))
+    for layer in model.model.layers:
+        attention = layer.self_attn
+        nn.init.orthogonal_(attention.q_proj.weight, gain=QUERY_KEY_GAIN)
+        attention.k_proj.weight.data.copy_(attention.q_proj.weight.data)
 
     def training_loss(rng: np.random.Generator) -> torch.Tensor:
         # Short and long stories go through the model in two halves, which saves a third of the padding.

@@ -187,7 +187,7 @@ def test_every_word_is_in_the_vocabulary_and_used():
     tokenizer = build_tokenizer()
     rng = np.random.default_rng(0)
     texts = []
-    for index in range(1500):
+    for index in range(500):
         scene = draw_picture(rng)
         questions = converse_about_picture(rng, scene, 8)
         questions += [describe_picture(scene, detailed=False), describe_picture(scene, detailed=True)]

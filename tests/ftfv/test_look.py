@@ -1,0 +1,38 @@
+# Copyright 2026 The FTFV Authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""`ftfv look`: a picture of any clip with any model."""
+
+import pytest
+from PIL import Image
+
+from ftfv.cli import main
+
+
+def test_a_picture_with_one_row_for_each_k(saved_folder, clip, tmp_path, capsys):
+    command = ["look", clip, "--model", str(saved_folder), "--num-frames", "4", "--tokens-per-frame"]
+    assert main([*command, "2", "--output", str(tmp_path / "one.png")]) == 0
+    assert main([*command, "2", "8", "--output", str(tmp_path / "two.png"), "--question", "which way ?"]) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "one.png"), str(tmp_path / "two.png")]
+    one, two = (Image.open(tmp_path / name) for name in ("one.png", "two.png"))
+    assert one.width > 500 and two.height > one.height
+    # Colours, and not an empty canvas.
+    assert len(one.convert("RGB").getcolors(maxcolors=10**6)) > 100
+
+
+@pytest.mark.parametrize("count", ["0", "17"])
+def test_k_out_of_range_is_refused(saved_folder, clip, tmp_path, capsys, count):
+    command = ["look", clip, "--model", str(saved_folder), "--output", str(tmp_path / "look.png")]
+    assert main([*command, "--tokens-per-frame", count]) == 1
+    assert f"`tokens_per_frame` is {count}; expected 1 to 16" in capsys.readouterr().err
+    assert not (tmp_path / "look.png").exists()

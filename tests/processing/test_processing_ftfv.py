@@ -1,0 +1,431 @@
+# Copyright 2026 The FTFV Authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The processor: placeholders, tokens per frame, chat templates with their loss masks, and drawing K in training."""
+
+import json
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoProcessor
+
+from ftfv import FTFVProcessor
+from ftfv.processing.processing_ftfv import draw_tokens_per_frame
+from tests.tiny import (
+    IMAGE_TOKEN_ID,
+    NUM_QUERIES,
+    VIDEO_TOKEN_ID,
+    build_frames,
+    build_model,
+    build_processor,
+    frame_indices,
+    write_video,
+)
+
+
+def image() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8))
+
+
+def user(question: str, *media: dict[str, Any]) -> dict[str, Any]:
+    return {"role": "user", "content": [*media, {"type": "text", "text": question}]}
+
+
+def assistant(answer: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": [{"type": "text", "text": answer}]}
+
+
+def video_block(path: str) -> dict[str, str]:
+    return {"type": "video", "path": path}
+
+
+def count(input_ids: Any, token_id: int) -> list[int]:
+    return [list(row).count(token_id) for row in np.asarray(input_ids)]
+
+
+# Placeholders
+
+
+def test_a_video_costs_frames_times_tokens_per_frame(clip):
+    processor = build_processor()
+    inputs = processor(text="<video> what moves ?", videos=clip, return_tensors="pt")
+    assert count(inputs["input_ids"], VIDEO_TOKEN_ID) == [8 * 4]
+    assert inputs["input_ids"][0, 32:].tolist() == processor.tokenizer("what moves ?")["input_ids"]
+    assert frame_indices(inputs["pixel_values_videos"][0]) == [1, 3, 6, 8, 11, 13, 16, 18]
+    assert set(inputs) == {
+        "input_ids",
+        "attention_mask",
+        "pixel_values_videos",
+        "video_frame_mask",
+        "tokens_per_frame",
+    }
+
+
+def test_an_image_costs_all_queries_unless_images_are_sampled():
+    text, media = "<image> what moves ?", image()
+    whole = build_processor()(text=text, images=media, return_tensors="pt")
+    assert count(whole["input_ids"], IMAGE_TOKEN_ID) == [NUM_QUERIES]
+    sampled = build_processor(sample_images=True)(text=text, images=media, return_tensors="pt")
+    assert count(sampled["input_ids"], IMAGE_TOKEN_ID) == [4]
+
+
+def test_images_of_every_format_may_stand_before_and_after_a_video(tmp_path):
+    """Row 0: image, short video, image. Row 1: text. Row 2: long video, short video. Row 3: image."""
+    short, long = write_video(tmp_path / "short.mp4", 3), write_video(tmp_path / "long.mp4", 20)
+    processor = build_processor()
+    inputs = processor(
+        text=["<image> a <video> the <image> .", "what ?", "<video> <video> ?", "<image>"],
+        images=[[image(), image()], [], [], [image()]],
+        videos=[[short], [], [long, short], []],
+        padding=True,
+        return_tensors="pt",
+    )
+    assert count(inputs["input_ids"], IMAGE_TOKEN_ID) == [32, 0, 0, 16]
+    assert count(inputs["input_ids"], VIDEO_TOKEN_ID) == [12, 0, 32 + 12, 0]
+    assert inputs["video_frame_mask"].sum(dim=1).tolist() == [3, 8, 3]
+    assert inputs["pixel_values"].shape[0] == 3 and inputs["tokens_per_frame"].tolist() == [4, 4, 4]
+    order = [token for token in inputs["input_ids"][0].tolist() if token]
+    words = [processor.tokenizer.convert_tokens_to_ids(word) for word in ("a", "the", ".")]
+    image_run, video_run = [IMAGE_TOKEN_ID] * 16, [VIDEO_TOKEN_ID] * 12
+    assert order == [*image_run, words[0], *video_run, words[1], *image_run, words[2]]
+    # What the processor returns, the model takes.
+    logits = build_model()(**inputs).logits
+    assert logits.shape[:2] == inputs["input_ids"].shape and torch.isfinite(logits).all()
+
+
+def test_the_model_answers_a_row_of_a_batch_as_it_answers_it_alone(tmp_path):
+    paths = [write_video(tmp_path / f"{total}.mp4", total) for total in (3, 20)]
+    texts = ["<video> what moves ?", "<video> which way does the red circle move ?"]
+    processor, model = build_processor(), build_model()
+    together = processor(text=texts, videos=paths, padding=True, return_tensors="pt")
+    logits = model(**together).logits
+    for row in range(2):
+        alone = processor(text=texts[row], videos=paths[row], return_tensors="pt")
+        length = alone["input_ids"].shape[1]
+        torch.testing.assert_close(logits[row, :length], model(**alone).logits[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "media", "message"),
+    [
+        ("<video> a <video> ?", {"videos": build_frames(8)}, "Found total 2 <video> tokens and 1 videos"),
+        ("what ?", {"videos": build_frames(8)}, "Found total 0 <video> tokens and 1 videos"),
+        ("<video> ?", {}, "Found 1 <video> tokens in the text but no videos were passed"),
+        ("<image> <image>", {"images": image()}, "Found total 2 <image> tokens and 1 images"),
+        ("<image> ?", {}, "Found 1 <image> tokens in the text but no images were passed"),
+    ],
+)
+def test_placeholders_that_do_not_match_the_media_raise(text, media, message):
+    with pytest.raises(ValueError, match=message) as error:
+        build_processor()(text=text, **media)
+    assert "\n" not in str(error.value)
+
+
+def test_the_number_of_tokens_can_be_asked_for_beforehand(clip):
+    processor = build_processor()
+    counts = processor._get_num_multimodal_tokens(image_sizes=[(30, 40)], video_sizes=[(8, 48, 64), (3, 48, 64)])
+    assert (counts.num_image_tokens, counts.num_video_tokens) == ([16], [32, 12])
+    counts = processor._get_num_multimodal_tokens(video_sizes=[(8, 48, 64)], tokens_per_frame=7)
+    assert counts.num_video_tokens == [56]
+
+
+# Tokens per frame
+
+
+@pytest.mark.parametrize("tokens_per_frame", [1, 5, NUM_QUERIES])
+def test_tokens_per_frame_of_a_call(clip, tokens_per_frame):
+    processor = build_processor()
+    conversation = [user("what moves ?", video_block(clip))]
+    template_arguments = {"tokenize": True, "return_dict": True, "return_tensors": "pt"}
+    text = processor.apply_chat_template(conversation)
+    calls = [
+        processor(text=text, videos=clip, tokens_per_frame=tokens_per_frame, return_tensors="pt"),
+        processor(text=text, videos=clip, videos_kwargs={"tokens_per_frame": tokens_per_frame}, return_tensors="pt"),
+        processor.apply_chat_template(
+            conversation, **template_arguments, processor_kwargs={"tokens_per_frame": tokens_per_frame}
+        ),
+    ]
+    for inputs in calls:
+        assert inputs["tokens_per_frame"].tolist() == [tokens_per_frame]
+        assert inputs["tokens_per_frame"].dtype == torch.long
+        assert count(inputs["input_ids"], VIDEO_TOKEN_ID) == [8 * tokens_per_frame]
+    assert processor.video_processor.tokens_per_frame == 4
+    without = processor.apply_chat_template(conversation, **template_arguments)
+    assert without["tokens_per_frame"].tolist() == [4]
+
+
+@pytest.mark.parametrize("tokens_per_frame", [0, -2, NUM_QUERIES + 1])
+def test_tokens_per_frame_out_of_range_raises(clip, tokens_per_frame):
+    message = f"`tokens_per_frame` is {tokens_per_frame}; expected 1 to {NUM_QUERIES}, the adapter's number of query"
+    with pytest.raises(ValueError, match=message):
+        build_processor()(text="<video>", videos=clip, tokens_per_frame=tokens_per_frame)
+    with pytest.raises(ValueError, match=message):
+        build_processor()(text="<video>", videos=clip, videos_kwargs={"tokens_per_frame": tokens_per_frame})
+
+
+def test_an_explicit_none_stands_for_the_processors_own(clip):
+    inputs = build_processor()(text="<video>", videos=clip, tokens_per_frame=None, num_frames=None)
+    assert inputs["tokens_per_frame"].tolist() == [4]
+    assert count(inputs["input_ids"], VIDEO_TOKEN_ID) == [32]
+
+
+def test_frames_of_a_call(clip):
+    processor = build_processor()
+    for arguments, frames in (({"num_frames": 5}, 5), ({"fps": 2}, 4), ({"clip": (0.0, 0.5)}, 5)):
+        inputs = processor.apply_chat_template(
+            [user("what moves ?", video_block(clip))],
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs=arguments,
+        )
+        assert inputs["video_frame_mask"].shape == (1, frames)
+        assert count(inputs["input_ids"], VIDEO_TOKEN_ID) == [frames * 4]
+    with pytest.raises(ValueError, match="30 frames are asked for but the video has 20"):
+        processor(text="<video>", videos=clip, num_frames=30)
+
+
+def test_relative_paths_of_a_chat_start_from_the_media_root(tmp_path, monkeypatch):
+    (tmp_path / "clips").mkdir()
+    write_video(tmp_path / "clips/a.mp4", 9)
+    image().save(tmp_path / "a.png")
+    monkeypatch.setenv("FTFV_MEDIA_ROOT", str(tmp_path))
+    conversation = [user("what ?", {"type": "image", "image": "a.png"}, video_block("clips/a.mp4"))]
+    inputs = build_processor().apply_chat_template(conversation, tokenize=True, return_dict=True, return_tensors="pt")
+    assert inputs["pixel_values"].shape[0] == 1 and inputs["pixel_values_videos"].shape[:2] == (1, 8)
+
+
+# Chat templates
+
+
+def test_the_plain_template(clip):
+    conversation = [
+        user("what moves ?", video_block(clip)),
+        assistant("a red circle"),
+        user("which way ?"),
+        assistant("left"),
+    ]
+    processor = build_processor("plain")
+    assert processor.apply_chat_template(conversation) == (
+        "<s>user: <video>\nwhat moves ? assistant: a red circle</s>user: which way ? assistant: left</s>"
+    )
+    assert processor.apply_chat_template(conversation[:1], add_generation_prompt=True) == (
+        "<s>user: <video>\nwhat moves ? assistant:"
+    )
+
+
+def test_the_vicuna_template(clip):
+    system = (
+        "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
+        "and polite answers to the user's questions. "
+    )
+    conversation = [user("what moves ?", video_block(clip)), assistant("a red circle"), user("which way ?")]
+    processor = build_processor("vicuna")
+    rendered = processor.apply_chat_template(conversation, add_generation_prompt=True)
+    turns = "USER: <video>\nwhat moves ? ASSISTANT: a red circle</s>USER: which way ? ASSISTANT:"
+    assert rendered == "<s>" + system + turns
+    own = [{"role": "system", "content": [{"type": "text", "text": "Be brief."}]}, *conversation]
+    assert processor.apply_chat_template(own, add_generation_prompt=True) == "<s>Be brief. " + turns
+
+
+@pytest.mark.parametrize("template", ["plain", "vicuna"])
+def test_a_prompt_is_the_beginning_of_the_whole_conversation(template, clip):
+    """What the model is asked with is what it was trained after, token by token."""
+    processor = build_processor(template)
+    arguments = {"tokenize": True, "return_dict": True}
+    question = [user("what moves ?", video_block(clip))]
+    prompt = processor.apply_chat_template(question, add_generation_prompt=True, **arguments)["input_ids"][0]
+    whole = processor.apply_chat_template([*question, assistant("left")], **arguments)["input_ids"][0]
+    assert whole[: len(prompt)] == prompt
+    assert processor.tokenizer.convert_ids_to_tokens(whole[len(prompt) :]) == ["left", "</s>"]
+
+
+@pytest.mark.parametrize("template", ["plain", "vicuna"])
+@pytest.mark.parametrize("padding_side", ["left", "right"])
+@pytest.mark.parametrize("return_tensors", ["pt", None])
+def test_the_loss_mask_covers_exactly_the_answers(template, padding_side, return_tensors, clip, tmp_path):
+    short = write_video(tmp_path / "short.mp4", 3)
+    conversations = [
+        [user("what moves ?", video_block(clip)), assistant("a red circle .")],
+        [
+            user("which way does the assistant : move ?", video_block(short), {"type": "image", "image": image()}),
+            assistant("left"),
+            user("what shape ?"),
+            assistant("a blue square"),
+            user("what ?", video_block(clip)),
+            assistant("two"),
+        ],
+        [user("what ?"), assistant("right")],
+    ]
+    processor = build_processor(template)
+    inputs = processor.apply_chat_template(
+        conversations,
+        tokenize=True,
+        return_dict=True,
+        return_tensors=return_tensors,
+        return_assistant_tokens_mask=True,
+        processor_kwargs={"padding": True, "padding_side": padding_side},
+    )
+    expected = ["a red circle . </s>", "left </s> a blue square </s> two </s>", "right </s>"]
+    for input_ids, mask, attention_mask, answers in zip(
+        inputs["input_ids"], inputs["assistant_masks"], inputs["attention_mask"], expected, strict=True
+    ):
+        input_ids, mask = np.asarray(input_ids), np.asarray(mask).astype(bool)
+        assert " ".join(processor.tokenizer.convert_ids_to_tokens(input_ids[mask])) == answers
+        assert not (mask & ~np.asarray(attention_mask).astype(bool)).any()
+    assert "offset_mapping" not in inputs and "text_replacement_offsets" not in inputs
+
+
+def test_an_answer_may_hold_the_words_of_the_template(clip):
+    processor = build_processor()
+    conversation = [user("what ?", video_block(clip)), assistant("user : what ? assistant : left")]
+    inputs = processor.apply_chat_template(
+        conversation, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+    )
+    masked = [token for token, keep in zip(inputs["input_ids"][0], inputs["assistant_masks"][0], strict=True) if keep]
+    assert " ".join(processor.tokenizer.convert_ids_to_tokens(masked)) == "user : what ? assistant : left </s>"
+
+
+# Drawing K in training
+
+
+LOSS_MASK = {"tokenize": True, "return_dict": True, "return_assistant_tokens_mask": True}
+
+
+def test_drawn_numbers_are_log_uniform(monkeypatch):
+    monkeypatch.setenv("FTFV_TOKENS_PER_FRAME_RANGE", "2-16")
+    draws = Counter(draw_tokens_per_frame(f"question {index}") for index in range(20_000))
+    assert set(draws) == set(range(2, 17))
+    statistic = 0.0
+    for number in range(2, 17):
+        expected = 20_000 * math.log((number + 1) / number) / math.log(17 / 2)
+        statistic += (draws[number] - expected) ** 2 / expected
+    # 14 degrees of freedom: 36.1 is exceeded once in a thousand; the texts are fixed, so this never flickers.
+    assert statistic < 36.1
+
+
+@pytest.mark.parametrize(("bounds", "numbers"), [("1-1", {1}), ("7-7", {7}), ("1-2", {1, 2}), ("15-16", {15, 16})])
+def test_both_ends_are_drawn(monkeypatch, bounds, numbers):
+    monkeypatch.setenv("FTFV_TOKENS_PER_FRAME_RANGE", bounds)
+    assert {draw_tokens_per_frame([f"question {index}"]) for index in range(300)} == numbers
+
+
+def test_drawing_depends_on_text_and_seed_alone(monkeypatch):
+    monkeypatch.setenv("FTFV_TOKENS_PER_FRAME_RANGE", "1-16")
+    texts = [[f"a {index}", "b"] for index in range(200)]
+    first = [draw_tokens_per_frame(text) for text in texts]
+    assert [draw_tokens_per_frame(text) for text in texts] == first
+    assert [draw_tokens_per_frame(tuple(text)) for text in texts] == first
+    monkeypatch.setenv("FTFV_TOKENS_PER_FRAME_SEED", "0")
+    assert [draw_tokens_per_frame(text) for text in texts] == first
+    monkeypatch.setenv("FTFV_TOKENS_PER_FRAME_SEED", "1")
+    assert [draw_tokens_per_frame(text) for text in texts] != first
+    assert draw_tokens_per_frame("a single text") == draw_tokens_per_frame(["a single text"])
+
+
+@pytest.mark.parametrize("bounds", ["4", "4-", "-4", "8-2", "0-4", "a-b", "2.5-4", "2-4-8"])
+def test_a_malformed_range_raises(monkeypatch, bounds):
+    monkeypatch.setenv("FTFV_TOKENS_PER_FRAME_RANGE", bounds)
+    with pytest.raises(ValueError, match=f"`FTFV_TOKENS_PER_FRAME_RANGE` is '{bounds}'; expected two whole numbers"):
+        draw_tokens_per_frame("a")
+
+
+def test_a_range_beyond_the_queries_raises_whatever_is_drawn(monkeypatch, clip):
+    monkeypatch.setenv("FTFV_TOKENS_PER_FRAME_RANGE", f"1-{NUM_QUERIES + 1}")
+    message = f"'1-{NUM_QUERIES + 1}'; expected at most {NUM_QUERIES}, the adapter's number of query tokens"
+    for question in ("what ?", "what moves ?", "which way ?", "a ?", "the ?"):
+        with pytest.raises(ValueError, match=message):
+            build_processor().apply_chat_template([user(question, video_block(clip)), assistant("a")], **LOSS_MASK)
+
+
+def test_k_is_drawn_for_the_loss_only(monkeypatch, clip):
+    processor = build_processor()
+    conversations = [
+        [user(question, video_block(clip)), assistant("left")]
+        for question in ("what ?", "what moves ?", "which way ?", "a ?", "the ?", "red ?", "blue ?", "two ?")
+    ]
+
+    def numbers(**arguments: Any) -> list[int]:
+        drawn = []
+        for conversation in conversations:
+            inputs = processor.apply_chat_template(conversation, **arguments)
+            (number,) = inputs["tokens_per_frame"].tolist()
+            assert count(inputs["input_ids"], VIDEO_TOKEN_ID) == [8 * number]
+            drawn.append(number)
+        return drawn
+
+    assert numbers(**LOSS_MASK) == [4] * 8
+    monkeypatch.setenv("FTFV_TOKENS_PER_FRAME_RANGE", "1-16")
+    drawn = numbers(**LOSS_MASK)
+    assert len(set(drawn)) > 3 and numbers(**LOSS_MASK) == drawn
+    # An evaluation asks for no loss mask, and a number that is asked for is kept.
+    assert numbers(tokenize=True, return_dict=True) == [4] * 8
+    assert numbers(**LOSS_MASK, processor_kwargs={"tokens_per_frame": 3}) == [3] * 8
+    assert numbers(**LOSS_MASK, processor_kwargs={"videos_kwargs": {"tokens_per_frame": 3}}) == [3] * 8
+
+
+def test_a_batch_shares_one_drawn_number(monkeypatch, clip):
+    monkeypatch.setenv("FTFV_TOKENS_PER_FRAME_RANGE", "1-16")
+    conversations = [[user(question, video_block(clip)), assistant("a")] for question in ("what ?", "a ?", "the ?")]
+    inputs = build_processor().apply_chat_template(
+        conversations, **LOSS_MASK, return_tensors="pt", processor_kwargs={"padding": True}
+    )
+    assert len(set(inputs["tokens_per_frame"].tolist())) == 1
+
+
+def test_a_drawn_number_is_not_saved(monkeypatch, clip, tmp_path):
+    monkeypatch.setenv("FTFV_TOKENS_PER_FRAME_RANGE", "9-9")
+    processor = build_processor()
+    inputs = processor.apply_chat_template([user("what ?", video_block(clip)), assistant("a")], **LOSS_MASK)
+    assert inputs["tokens_per_frame"].tolist() == [9]
+    processor.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "processor_config.json").read_text())
+    assert saved["video_processor"]["tokens_per_frame"] == 4 and "RANGE" not in json.dumps(saved)
+
+
+def test_images_alone_draw_nothing(monkeypatch):
+    monkeypatch.setenv("FTFV_TOKENS_PER_FRAME_RANGE", "9-9")
+    conversation = [user("what ?", {"type": "image", "image": image()}), assistant("a")]
+    inputs = build_processor().apply_chat_template(conversation, **LOSS_MASK)
+    assert count(inputs["input_ids"], IMAGE_TOKEN_ID) == [NUM_QUERIES] and "tokens_per_frame" not in inputs
+
+
+# Saving
+
+
+@pytest.mark.parametrize("auto", [FTFVProcessor, AutoProcessor])
+def test_saving_and_loading(tmp_path, clip, auto):
+    processor = build_processor("vicuna", tokens_per_frame=7, sample_images=True)
+    processor.save_pretrained(tmp_path)
+    loaded = auto.from_pretrained(tmp_path)
+    assert type(loaded) is FTFVProcessor and loaded.to_dict() == processor.to_dict()
+    assert (loaded.num_query_tokens, loaded.sample_images) == (NUM_QUERIES, True)
+    assert loaded.chat_template == processor.chat_template
+    conversation = [user("what moves ?", video_block(clip), {"type": "image", "image": image()}), assistant("left")]
+    for arguments in ({}, {"return_assistant_tokens_mask": True}):
+        first, second = (
+            one.apply_chat_template(conversation, tokenize=True, return_dict=True, return_tensors="pt", **arguments)
+            for one in (processor, loaded)
+        )
+        assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_names_of_the_outputs(clip):
+    processor = build_processor()
+    inputs = processor(text="<video> <image>", videos=clip, images=image())
+    assert set(inputs) == set(processor.model_input_names)
