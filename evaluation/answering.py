@@ -264,7 +264,8 @@ def generate(
     """Greedy answers to a batch of left-padded prompts; `seed` is that of random token samplers."""
     inputs = BatchFeature(dict(inputs)).to(model.device)
     with seeded(model, seed):
-        generated = model.generate(
+        # transformers types `generate` by a protocol that its own model classes do not meet.
+        generated = model.generate(  # type: ignore[misc]
             **inputs,
             max_new_tokens=max_new_tokens,
             do_sample=False,

@@ -92,7 +92,7 @@ def encode_rows(
     Runs everything that neither K nor the token sampler changes: decoding, preprocessing, vision tower and adapter.
     The arguments are those of [`answer_rows`].
     """
-    num_query_tokens = model.config.adapter_config.num_query_tokens
+    num_query_tokens = processor.num_query_tokens
     batches = []
     keep_all = evaluating(model, token_sampler="none", tokens_per_frame=num_query_tokens)
     with keep_all, tqdm(total=len(rows), desc=description, disable=not progress) as bar:

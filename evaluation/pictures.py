@@ -95,11 +95,12 @@ def draw_kept_patches(
     # torchcodec puts the channels first, the other decoders last.
     if metadata.video_backend != "torchcodec":
         frames = frames.permute(0, 3, 1, 2)
+    content = [{"type": "video", "video": frames}, {"type": "text", "text": question or ""}]
+    conversation: Any = [{"role": "user", "content": content}]
     attention, answers = {}, {}
     for count in counts:
-        content = [{"type": "video", "video": frames}, {"type": "text", "text": question or ""}]
         inputs: Any = processor.apply_chat_template(
-            [[{"role": "user", "content": content}]],
+            [conversation],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,

@@ -11,7 +11,9 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""FTFV: turn an image language model into a video language model. Importing it registers its classes with transformers."""
+"""
+FTFV: turn an image language model into a video language model. Importing it registers its classes with transformers.
+"""
 
 import os as _os
 

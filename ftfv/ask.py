@@ -14,7 +14,6 @@
 """`ftfv ask`: a video and a question in, an answer out."""
 
 import argparse
-import json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,13 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("question", metavar="QUESTION", help="what to ask about it")
     parser.add_argument("--model", required=True, help="model folder or Hub id")
     parser.add_argument("--tokens-per-frame", type=int, help="tokens per frame, K (default: the model's own)")
-    parser.add_argument("--num-frames", type=int, help="frames to look at (default: 8; fewer where a video is shorter)")
+    parser.add_argument(
+        "--num-frames", type=int, help="frames to look at (default: 8; fewer where a video is shorter)"
+    )
     parser.add_argument("--max-new-tokens", type=int, default=64, help="longest answer in tokens (default: 64)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
-def run(args: argparse.Namespace) -> None:
-    """Prints the answer, and on the way what it cost."""
+def run(args: argparse.Namespace) -> dict[str, object] | None:
+    """Prints the answer, or returns it as the document of `--json`."""
     from transformers import pipeline
     from transformers.utils import logging
 
@@ -55,7 +56,6 @@ def run(args: argparse.Namespace) -> None:
     text = answer["generated_text"].strip()
     if args.json:
         tokens_per_frame = args.tokens_per_frame or pipe.processor.video_processor.tokens_per_frame
-        text = json.dumps(
-            {"video": args.video, "question": args.question, "answer": text, "tokens_per_frame": tokens_per_frame}
-        )
+        return {"video": args.video, "question": args.question, "answer": text, "tokens_per_frame": tokens_per_frame}
     print(text)
+    return None

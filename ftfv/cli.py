@@ -14,10 +14,12 @@
 """The `ftfv` command: runs the subcommand asked for and turns what it raises into one line and an exit code."""
 
 import argparse
+import contextlib
 import importlib
+import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -38,7 +40,7 @@ class Command:
     """What the top-level help says about a subcommand; the rest is in the module `ftfv.<name>`.
 
     The module offers `add_arguments(parser) -> None` and `run(args) -> int | None` (exit code, None for 0) and imports
-    heavy libraries inside `run`.
+    heavy libraries inside `run`. Where it adds `--json`, `run` returns the document to print when the flag is given.
     """
 
     summary: str
@@ -54,26 +56,26 @@ COMMANDS = {
     ),
     "ask": Command(
         "answer a question about a video",
-        'ftfv ask clip.mp4 "which way does the red circle move ?" --model demo/model --tokens-per-frame 4',
+        'ftfv ask clip.mp4 "which way does the red circle move ?" --model demo/s4v/model --tokens-per-frame 4',
     ),
     "look": Command(
         "draw the patches that the kept queries look at",
-        "ftfv look clip.mp4 --model demo/model --output look.png",
+        "ftfv look clip.mp4 --model demo/s4v/model --output look.png --tokens-per-frame 2 8",
     ),
     "cost": Command(
         "count visual tokens, FLOPs and memory of a model for each K",
-        "ftfv cost --model demo/model --json",
+        "ftfv cost --model demo/s4v/model --json",
     ),
     "data": Command(
-        "write a data set in the form TRL trains on",
-        "ftfv data moving-shapes --output shapes --clips 100 --cache",
+        "write a data set in the form that `trl sft` trains on",
+        "ftfv data moving-shapes --output shapes --clips 500 --images 500",
     ),
     "merge": Command(
         "merge the LoRA weights of a training stage into its base model",
-        "ftfv merge stage1 --output model",
+        "ftfv merge demo/s4v/training --output model",
     ),
     "miniature": Command(
-        "rebuild the shipped tiny model from nothing through all four recipes",
+        "rebuild the shipped tiny model from nothing through all recipes",
         "ftfv miniature --output miniature",
     ),
 }
@@ -147,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     program = f"ftfv {command}" if command in COMMANDS else "ftfv"
     try:
         args = build_parser(command).parse_args(arguments)
-        code = args.run(args) or 0
+        code = _run(args)
         sys.stdout.flush()  # here, where a reader that went away is still handled
         return code
     except KeyboardInterrupt:
@@ -162,6 +164,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"{program}: error: {_describe(error)}", file=sys.stderr)
         return EXIT_FAILURE
+
+
+def _run(args: argparse.Namespace) -> int:
+    if not getattr(args, "json", False):
+        return args.run(args) or 0
+    with _stdout_to_stderr():
+        document = args.run(args)
+    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    return 0
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """Keeps stdout free for the document: what libraries and child processes print meanwhile goes to stderr."""
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
 
 
 def _describe(error: Exception) -> str:

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--split",
         choices=("train", "validation", "test"),
         default="train",
-        help="train: conversations to learn from; validation, test: one question a row, answers balanced (default: train)",
+        help="train: conversations; validation, test: one balanced question a row (default: train)",
     )
     parser.add_argument(
         "--cache", action="store_true", help="also decode the clips once, to OUTPUT/cached, to train on these"

@@ -11,7 +11,9 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""`ftfv demo`: the whole way at tiny size: clips, an image model, S4-V by `trl sft`, figures before and after, an answer."""
+"""
+`ftfv demo`: the whole way at tiny size: clips, an image model, S4-V by `trl sft`, figures before and after, an answer.
+"""
 
 import argparse
 import json
@@ -42,17 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
 
 
-def run(args: argparse.Namespace) -> None:
-    """Runs all steps that are not done yet; says where the report lies."""
+def run(args: argparse.Namespace) -> dict[str, Any] | None:
+    """Runs all steps that are not done yet; says where the report lies, or returns the results for `--json`."""
     folder = Path(args.output).resolve()
     results = run_steps(folder, STEPS, args.stop_after)
     if args.json:
-        print(json.dumps(results))
-        return
+        return results
     for answer in results.get("ask", []):
         print(f"Q: {answer['question']}\nA: {answer['answer']}   (truth: {answer['truth']}, {answer['video']})")
     if "report" in results:
         print(f"Report: {folder / results['report']['report']}\nModel:  {folder / 's4v' / 'model'}")
+    return None
 
 
 def _write_clips(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
@@ -150,8 +152,8 @@ def _ask(folder: Path, results: dict[str, Any]) -> list[dict[str, str]]:
     )
     if process.returncode != 0:
         raise RuntimeError(
-            f"Loading {folder / 's4v' / 'model'} in a fresh process failed with exit code {process.returncode}; its own "
-            "message is above."
+            f"Loading {folder / 's4v' / 'model'} in a fresh process failed with exit code {process.returncode}; its "
+            "own message is above."
         )
     answers = json.loads(process.stdout.splitlines()[-1])
     return [{**row, "answer": answer} for row, answer in zip(asked, answers, strict=True)]

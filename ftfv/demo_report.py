@@ -26,9 +26,9 @@ from .training.data.moving_shapes import CHANCE
 
 
 INTRODUCTION = (
-    "A tiny model that knew pictures of coloured shapes and no videos was trained on clips alone (S4-V, the fourth stage of "
-    "the paper), by plain `trl sft`. A frame of a clip gives 16 candidate tokens, and the language model gets to see K of "
-    "them; K was drawn anew for each training batch, so one set of weights serves every K."
+    "A tiny model that knew pictures of coloured shapes and no videos was trained on clips alone (S4-V, the fourth "
+    "stage of the paper), by plain `trl sft`. A frame of a clip gives 16 candidate tokens, and the language model "
+    "gets to see K of them; K was drawn anew for each training batch, so one set of weights serves every K."
 )
 
 
@@ -98,8 +98,14 @@ def write_demo_report(folder: Path, results: dict[str, Any]) -> dict[str, str]:
             },
             "questions": [{**answer, "video": Path(answer["video"]).name} for answer in asked],
             "pictures": [
-                {"path": plot, "caption": "Accuracy and visual tokens against K, with the shuffled-frames floor and chance."},
-                {"path": look, "caption": "A held-out clip, and the patches that the kept queries of each frame look at."},
+                {
+                    "path": plot,
+                    "caption": "Accuracy and visual tokens against K, with the shuffled-frames floor and chance.",
+                },
+                {
+                    "path": look,
+                    "caption": "A held-out clip, and the patches that the kept queries of each frame look at.",
+                },
             ],
         },
     )

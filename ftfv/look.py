@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="tokens per frame; one row of the picture for each (default: the model's own)",
     )
-    parser.add_argument("--num-frames", type=int, help="frames to look at (default: 8; fewer where a video is shorter)")
+    parser.add_argument(
+        "--num-frames", type=int, help="frames to look at (default: 8; fewer where a video is shorter)"
+    )
     parser.add_argument("--question", help="question to ask; it and its answer are written above the picture")
 
 

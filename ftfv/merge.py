@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stage", metavar="STAGE", help="output folder of a `trl sft` stage, with adapter_config.json")
     parser.add_argument("--output", required=True, help="folder to write; it must not exist yet")
     parser.add_argument("--base", help="base model (default: where adapter_config.json says)")
-    parser.add_argument("--dtype", default="auto", help="type of the saved weights, such as float32 (default: the base's)")
+    parser.add_argument(
+        "--dtype", default="auto", help="type of the saved weights, such as float32 (default: the base's)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

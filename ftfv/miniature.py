@@ -11,7 +11,9 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""`ftfv miniature`: makes the shipped tiny model from nothing, through all four stages, and measures what each reaches."""
+"""
+`ftfv miniature`: makes the shipped tiny model from nothing, through all four stages, and measures what each reaches.
+"""
 
 import argparse
 import subprocess
@@ -73,7 +75,8 @@ def _read_reports(parts: Path) -> dict[str, Any]:
     import json
 
     return {
-        name: json.loads((parts / name / "pretraining.json").read_text()) for name in ("vision_tower", "language_model")
+        name: json.loads((parts / name / "pretraining.json").read_text())
+        for name in ("vision_tower", "language_model")
     }
 
 

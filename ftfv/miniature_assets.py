@@ -11,7 +11,10 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Writes the tiny image model that ships with the package: weights in bf16, no Python files, checksum and figures beside it."""
+"""
+Writes the tiny image model that ships with the package: weights in bf16, no Python files, checksum and figures beside
+it.
+"""
 
 import hashlib
 import json
@@ -56,7 +59,9 @@ def write_assets(model_folder: Path, assets_folder: Path, results_folder: Path) 
     (unfinished / "README.md").write_text(_README)
     size = sum(path.stat().st_size for path in unfinished.iterdir())
     if size > MAX_BYTES:
-        raise ValueError(f"The assets are {size} bytes; expected at most {MAX_BYTES}, since they ship with the package.")
+        raise ValueError(
+            f"The assets are {size} bytes; expected at most {MAX_BYTES}, since they ship with the package."
+        )
     shutil.rmtree(assets_folder, ignore_errors=True)
     assets_folder.parent.mkdir(parents=True, exist_ok=True)
     os.replace(unfinished, assets_folder)

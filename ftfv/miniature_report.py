@@ -32,14 +32,15 @@ def write_miniature_report(path: Path, results: dict[str, Any]) -> None:
         "# The miniature: every stage from nothing",
         f"{results['join']['num_parameters']:,} parameters; {results['pictures']['num_pictures']:,} pictures and "
         f"{results['clips']['num_clips']:,} clips of MovingShapes. Accuracy in percent with its 95 % interval, on "
-        f"{results['pictures']['questions_per_skill']} held-out questions a skill; chance is exact, as answers are balanced.",
+        f"{results['pictures']['questions_per_skill']} held-out questions a skill; chance is exact, as answers are "
+        f"balanced.",
         "## Image stages",
         "Pictures are asked about one at a time; clips are shown as 8 frames to a model that has never seen one.",
         format_scores({stage: scores_from_dict(results[stage]["scores"]) for stage in IMAGE_STAGES}, CHANCE),
         "## Video stages",
-        "S4-V continues the image model (`instruct`) on clips alone. S3-IV continues `pretrain` on pictures and clips "
-        "together. The floor is the same model shown the frames of each clip in a random order: what it still gets right "
-        "there, it does not owe to their order.",
+        "S4-V continues the image model (`instruct`) on clips alone. S3-IV continues `pretrain` on pictures and "
+        "clips together. The floor is the same model shown the frames of each clip in a random order: what it still "
+        "gets right there, it does not owe to their order.",
         format_scores(
             {
                 **{f"S4-V, seed {seed}": scores_from_dict(figures[name]["scores"]) for seed, name in enumerate(seeds)},
@@ -50,8 +51,8 @@ def write_miniature_report(path: Path, results: dict[str, Any]) -> None:
             CHANCE,
         ),
         "## Accuracy against K, one set of weights",
-        "K tokens per frame of the 16 queries, drawn anew for each batch in training: the K of highest response, and K at "
-        "random for comparison.",
+        "K tokens per frame of the 16 queries, drawn anew for each batch in training: the K of highest response, "
+        "and K at random for comparison.",
         *(_tokens_per_frame_table(figures, seeds, skill) for skill in _skills(figures[seeds[0]])),
         "## What S4-V costs in image skills, and S3-IV does not",
         format_scores(
@@ -70,8 +71,8 @@ def write_miniature_report(path: Path, results: dict[str, Any]) -> None:
                 for name, entry in [*((stage, results[stage]) for stage in IMAGE_STAGES), *figures.items()]
             ],
         ),
-        "Seconds include the start of `trl sft`; a stage that was interrupted shows its last part only. The video stages "
-        "run two at a time, one thread each.",
+        "Seconds include the start of `trl sft`; a stage that was interrupted shows its last part only. The video "
+        "stages run two at a time, one thread each.",
         "",
     ]
     with atomic_write(path) as temporary:

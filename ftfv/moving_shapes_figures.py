@@ -11,7 +11,10 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""The figures of a model on a MovingShapes evaluation set: accuracy by skill, the shuffled-frames floor, accuracy against K."""
+"""
+The figures of a model on a MovingShapes evaluation set: accuracy by skill, the shuffled-frames floor, accuracy against
+K.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +29,11 @@ from .training.data.moving_shapes.questions import IMAGE_SKILLS, TEMPORAL_SKILLS
 
 
 def measure_skills(
-    model_folder: str | Path, evaluation_folder: str | Path, *, tokens_per_frame: int | None = None, floor: bool = False
+    model_folder: str | Path,
+    evaluation_folder: str | Path,
+    *,
+    tokens_per_frame: int | None = None,
+    floor: bool = False,
 ) -> dict[str, Any]:
     """
     Accuracy by skill, images and videos.
@@ -35,11 +42,12 @@ def measure_skills(
         model_folder (`str` or `Path`): model to ask.
         evaluation_folder (`str` or `Path`): from `write_evaluation_set`.
         tokens_per_frame (`int`, *optional*): K, the model's own by default.
-        floor (`bool`, *optional*, defaults to `False`): whether to ask again about the clips with their frames shuffled.
+        floor (`bool`, *optional*, defaults to `False`): whether to ask again about the clips with their frames
+            shuffled.
 
     Returns:
-        `dict` with `scores`, and `floor` if asked for: from skill to `correct`, `total`, `accuracy` and the 95 % interval
-        `low`, `high`.
+        `dict` with `scores`, and `floor` if asked for: from skill to `correct`, `total`, `accuracy` and the 95 %
+        interval `low`, `high`.
     """
     model, processor, rows = _load(model_folder, evaluation_folder)
     measured = {}
@@ -51,7 +59,12 @@ def measure_skills(
     if floor:
         clips = [row for row in rows if row["skill"] in TEMPORAL_SKILLS]
         encoded = encode_rows(
-            model, processor, clips, media_root=evaluation_folder, shuffle_frames=True, description="    looking, shuffled"
+            model,
+            processor,
+            clips,
+            media_root=evaluation_folder,
+            shuffle_frames=True,
+            description="    looking, shuffled",
         )
         answers = answer_encoded_rows(
             model, processor, encoded, tokens_per_frame=tokens_per_frame, description="    answering, shuffled"
@@ -100,4 +113,3 @@ def _load(
     order = {skill: index for index, skill in enumerate((*IMAGE_SKILLS, *TEMPORAL_SKILLS))}
     rows = sorted(read_rows(evaluation_folder), key=lambda row: order[row["skill"]])
     return model, FTFVProcessor.from_pretrained(model_folder), rows
-

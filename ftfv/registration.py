@@ -39,9 +39,7 @@ def register() -> None:
     AutoModel.register(FTFVVisionConfig, FTFVVisionModel, exist_ok=True)
     AutoModelForImageTextToText.register(FTFVConfig, FTFVForConditionalGeneration, exist_ok=True)
     AutoModelForMultimodalLM.register(FTFVConfig, FTFVForConditionalGeneration, exist_ok=True)
-    AutoImageProcessor.register(
-        FTFVConfig, image_processor_classes={"torchvision": FTFVImageProcessor}, exist_ok=True
-    )
+    AutoImageProcessor.register(FTFVConfig, image_processor_classes={"torchvision": FTFVImageProcessor}, exist_ok=True)
     AutoVideoProcessor.register(FTFVConfig, FTFVVideoProcessor, exist_ok=True)
     AutoProcessor.register(FTFVConfig, FTFVProcessor, exist_ok=True)
     PIPELINE_REGISTRY.register_pipeline(
@@ -50,7 +48,8 @@ def register() -> None:
         pt_model=AutoModelForImageTextToText,
         type="multimodal",
     )
-    # With these, `save_pretrained` copies the Python files, so that the folder works where this package is not installed.
+    # With these, `save_pretrained` copies the Python files, so that the folder works where this package is not
+    # installed.
     FTFVConfig.register_for_auto_class()
     FTFVModel.register_for_auto_class("AutoModel")
     FTFVForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")

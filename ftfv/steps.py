@@ -11,7 +11,9 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Long work in named steps that run once: each leaves a result file, and a rerun continues with the first that has none."""
+"""
+Long work in named steps that run once: each leaves a result file, and a rerun continues with the first that has none.
+"""
 
 import json
 import sys
@@ -31,8 +33,8 @@ class Step:
     Attributes:
         name (`str`): what the step is called on the command line and its result in the folder `results`.
         title (`str`): what it does, for the person who waits.
-        work (`Callable`): takes the folder and the results of the earlier steps, and returns its own, which JSON can hold.
-            It may be interrupted and must then be able to continue or to start over.
+        work (`Callable`): takes the folder and the results of the earlier steps, and returns its own, which JSON can
+            hold. It may be interrupted and must then be able to continue or to start over.
     """
 
     name: str

@@ -39,8 +39,8 @@ TOKEN_ORDERS = ("response", "query")
 
 @auto_docstring(
     custom_intro="""
-    Configuration of the FTFV vision tower: the ViT of Qwen-VL (OpenCLIP ViT-bigG, paper section 3.1.1), which has no class
-    token and no normalisation after its last layer.
+    Configuration of the FTFV vision tower: the ViT of Qwen-VL (OpenCLIP ViT-bigG, paper section 3.1.1), which has no
+    class token and no normalisation after its last layer.
     """
 )
 @strict
@@ -83,15 +83,16 @@ class FTFVVisionConfig(PreTrainedConfig):
 
 @auto_docstring(
     custom_intro="""
-    Configuration of the vision-language adapter: one cross-attention layer in which learned queries attend to the patches of
-    a frame (paper section 3.1.1).
+    Configuration of the vision-language adapter: one cross-attention layer in which learned queries attend to the
+    patches of a frame (paper section 3.1.1).
     """
 )
 @strict
 class FTFVAdapterConfig(PreTrainedConfig):
     r"""
     num_query_tokens (`int`, *optional*, defaults to 256):
-        Number N of learned queries, a square number because the queries carry 2D positions. A frame gives at most N tokens.
+        Number N of learned queries, a square number because the queries carry 2D positions. A frame gives at most N
+        tokens.
     hidden_size (`int`, *optional*):
         Width C of the adapter; the language model's `hidden_size` when not given, and it must equal it.
     vision_hidden_size (`int`, *optional*):
@@ -126,8 +127,8 @@ AutoConfig.register(FTFVVisionConfig.model_type, FTFVVisionConfig, exist_ok=True
 
 @auto_docstring(
     custom_intro="""
-    Configuration of FTFV (*Fewer Tokens and Fewer Videos*). The defaults are the paper's: Qwen-VL's ViT-bigG, 256 queries,
-    Vicuna-7B v1.5, 8 frames, 128 tokens per frame.
+    Configuration of FTFV (*Fewer Tokens and Fewer Videos*). The defaults are the paper's: Qwen-VL's ViT-bigG, 256
+    queries, Vicuna-7B v1.5, 8 frames, 128 tokens per frame.
     """
 )
 @strict
@@ -143,8 +144,9 @@ class FTFVConfig(PreTrainedConfig):
     num_frames (`int`, *optional*, defaults to 8):
         Rows of the temporal encoding E (paper section 3.2). A video of another number of frames interpolates them.
     token_sampler (`str`, *optional*, defaults to `"weighted"`):
-        Which queries of a frame are kept: `"weighted"` the K of highest response (paper section 3.2.1, Eq. 2), `"none"`
-        all of them in query order, or one of the baselines `"random"`, `"uniform"` (evenly spaced) and `"first"`.
+        Which queries of a frame are kept: `"weighted"` the K of highest response (paper section 3.2.1, Eq. 2),
+        `"none"` all of them in query order, or one of the baselines `"random"`, `"uniform"` (evenly spaced) and
+        `"first"`.
     tokens_per_frame (`int`, *optional*, defaults to 128):
         Number K of tokens that a video frame costs in the language model, from 1 to `adapter_config.num_query_tokens`.
         What the processor emits for a video wins over this value.
@@ -188,8 +190,8 @@ class FTFVConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         if not __name__.startswith("transformers_modules."):
-            # With the package imported, `pipeline()` takes the class from PIPELINE_REGISTRY; the key in config.json would
-            # make it ask for `trust_remote_code` first. `to_dict` writes it back.
+            # With the package imported, `pipeline()` takes the class from PIPELINE_REGISTRY; the key in config.json
+            # would make it ask for `trust_remote_code` first. `to_dict` writes it back.
             kwargs.pop("custom_pipelines", None)
         super().__post_init__(**kwargs)
         if self.adapter_config.hidden_size is None:
@@ -203,7 +205,9 @@ class FTFVConfig(PreTrainedConfig):
         self.adapter_config.validate_architecture()
         num_query_tokens = self.adapter_config.num_query_tokens
         if self.token_sampler not in TOKEN_SAMPLERS:
-            raise ValueError(f"`token_sampler` is {self.token_sampler!r}; expected one of {', '.join(TOKEN_SAMPLERS)}.")
+            raise ValueError(
+                f"`token_sampler` is {self.token_sampler!r}; expected one of {', '.join(TOKEN_SAMPLERS)}."
+            )
         if self.token_order not in TOKEN_ORDERS:
             raise ValueError(f"`token_order` is {self.token_order!r}; expected one of {', '.join(TOKEN_ORDERS)}.")
         if not 1 <= self.tokens_per_frame <= num_query_tokens:
@@ -222,8 +226,8 @@ class FTFVConfig(PreTrainedConfig):
             width, expected = getattr(self.adapter_config, name), getattr(self, other).hidden_size
             if width not in (None, expected):
                 raise ValueError(
-                    f"`adapter_config.{name}` is {width}; expected {expected}, the `hidden_size` of `{other}`. Leave it "
-                    "out to take that one."
+                    f"`adapter_config.{name}` is {width}; expected {expected}, the `hidden_size` of `{other}`. Leave "
+                    "it out to take that one."
                 )
 
     def to_dict(self):

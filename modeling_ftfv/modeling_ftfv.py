@@ -12,8 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-FTFV: a ViT encodes every frame on its own, a cross-attention adapter compresses it into query tokens, the token sampler keeps
-K of them, and a language model reads the kept tokens of all frames in place of the prompt's placeholders.
+FTFV: a ViT encodes every frame on its own, a cross-attention adapter compresses it into query tokens, the token
+sampler keeps K of them, and a language model reads the kept tokens of all frames in place of the prompt's
+placeholders.
 
 Shapes in comments: V videos, T frames, F frames of a whole call, M patches, D vision width, N queries, K kept queries,
 C language width.
@@ -53,14 +54,18 @@ from .sampler_ftfv import FTFVTokenSampler
 @dataclass
 class FTFVFeaturesOutput(BaseModelOutputWithPooling):
     r"""
-    last_hidden_state (`torch.Tensor` of shape `(num_videos, num_frames, num_patches, vision_hidden_size)` or `(num_images, num_patches, vision_hidden_size)`):
-        Patch tokens of the vision tower, before the temporal encoding. Frames that only pad a batch are zero.
-    pooler_output (`torch.Tensor` of shape `(num_videos, num_frames * tokens_per_frame, hidden_size)` or `(num_images, num_tokens, hidden_size)`):
-        The tokens that the language model reads; a list with one tensor per video when their lengths differ.
-    responses (`torch.Tensor` of shape `(num_videos, num_frames, num_query_tokens)` or `(num_images, num_query_tokens)`):
-        Response of each query: the head-averaged attention's maximum over the patches (r^t in Eq. 2 of the paper), fp32.
-    token_indices (`torch.LongTensor` of shape `(num_videos, num_frames, tokens_per_frame)` or `(num_images, num_tokens)`):
-        Indices of the kept queries in the order of the tokens, -1 where a frame is padding or keeps fewer than another.
+    last_hidden_state (`torch.Tensor` of shape `(num_videos, num_frames, num_patches, vision_hidden_size)` or
+        `(num_images, num_patches, vision_hidden_size)`): Patch tokens of the vision tower, before the temporal
+        encoding. Frames that only pad a batch are zero.
+    pooler_output (`torch.Tensor` of shape `(num_videos, num_frames * tokens_per_frame, hidden_size)` or
+        `(num_images, num_tokens, hidden_size)`): The tokens that the language model reads; a list with one tensor per
+        video when their lengths differ.
+    responses (`torch.Tensor` of shape `(num_videos, num_frames, num_query_tokens)` or
+        `(num_images, num_query_tokens)`): Response of each query: the head-averaged attention's maximum over the
+        patches (r^t in Eq. 2 of the paper), fp32.
+    token_indices (`torch.LongTensor` of shape `(num_videos, num_frames, tokens_per_frame)` or
+        `(num_images, num_tokens)`): Indices of the kept queries in the order of the tokens, -1 where a frame is
+        padding or keeps fewer than another.
     """
 
     responses: torch.FloatTensor | None = None
@@ -121,7 +126,8 @@ def interpolate_positions(position_table: torch.Tensor, num_patches: int) -> tor
         num_patches (`int`): number of patches of a square frame.
 
     Returns:
-        `torch.Tensor` of shape `(num_patches, hidden_size)` in the table's dtype; the table itself when the sizes agree.
+        `torch.Tensor` of shape `(num_patches, hidden_size)` in the table's dtype; the table itself when the sizes
+        agree.
 
     Raises:
         ValueError: `num_patches` is not a square number.
@@ -138,7 +144,8 @@ def interpolate_positions(position_table: torch.Tensor, num_patches: int) -> tor
 
 def sine_cosine_positions(grid_size: int, hidden_size: int) -> torch.Tensor:
     """
-    The 2D sine and cosine table that the adapter's positions start from: columns in the first half, rows in the second.
+    The 2D sine and cosine table that the adapter's positions start from: columns in the first half, rows in the
+    second.
 
     Returns:
         `torch.Tensor` of shape `(grid_size**2, hidden_size)`, fp32, row-major.
@@ -277,8 +284,8 @@ class FTFVTemporalEncoding(nn.Module):
 
     def forward(self, frame_positions: torch.LongTensor, num_frames: torch.LongTensor) -> torch.Tensor:
         r"""
-        E at each frame, interpolated linearly over time for videos of another number of frames: the first and the last frame
-        keep the first and the last row, a single frame takes row 0.
+        E at each frame, interpolated linearly over time for videos of another number of frames: the first and the last
+        frame keep the first and the last row, a single frame takes row 0.
 
         Args:
             frame_positions (`torch.LongTensor` of shape `(total_num_frames,)`):
@@ -301,8 +308,8 @@ class FTFVTemporalEncoding(nn.Module):
 
 class FTFVAdapterAttention(nn.Module):
     """
-    Cross-attention of the kept queries to the patches of their frame. All queries are scored, since the sampler needs their
-    responses; the values are gathered and projected for the kept ones only.
+    Cross-attention of the kept queries to the patches of their frame. All queries are scored, since the sampler needs
+    their responses; the values are gathered and projected for the kept ones only.
     """
 
     def __init__(self, config: FTFVAdapterConfig):
@@ -320,8 +327,8 @@ class FTFVAdapterAttention(nn.Module):
     @torch.no_grad()
     def responses(self, query_states: torch.Tensor, key_states: torch.Tensor) -> torch.Tensor:
         r"""
-        Responses r^t of Eq. 2: each query's attention averaged over the heads, at its maximum over the patches. They carry no
-        gradient, as choosing tokens has none.
+        Responses r^t of Eq. 2: each query's attention averaged over the heads, at its maximum over the patches. They
+        carry no gradient, as choosing tokens has none.
 
         Args:
             query_states (`torch.Tensor` of shape `(num_query_tokens, num_heads, head_dim)`):
@@ -335,7 +342,7 @@ class FTFVAdapterAttention(nn.Module):
         with maybe_autocast(device_type=key_states.device.type, enabled=False):
             attention = None
             # One head at a time: the scores of all heads together would be the largest tensor of the model.
-            for query, key in zip(query_states.float().unbind(1), key_states.float().unbind(1)):
+            for query, key in zip(query_states.float().unbind(1), key_states.float().unbind(1), strict=True):
                 scores = torch.matmul(query, key.transpose(-1, -2)) * self.scaling
                 weights = scores.softmax(dim=-1)
                 attention = weights if attention is None else attention + weights
@@ -352,8 +359,8 @@ class FTFVAdapterAttention(nn.Module):
                 Projected patches, with and without positions.
 
         Returns:
-            Output of shape `(num_frames, tokens_per_frame, hidden_size)` and, with eager attention only, the weights of shape
-            `(num_frames, num_heads, tokens_per_frame, num_patches)`.
+            Output of shape `(num_frames, tokens_per_frame, hidden_size)` and, with eager attention only, the weights
+            of shape `(num_frames, num_heads, tokens_per_frame, num_patches)`.
         """
         attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
@@ -386,8 +393,8 @@ class FTFVPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def is_custom_code(cls) -> bool:
-        # Custom code is initialised the old way, which skips modules without parameters of their own. `_init_weights` below
-        # uses `transformers.initialization` throughout, so the in-library way is safe.
+        # Custom code is initialised the old way, which skips modules without parameters of their own. `_init_weights`
+        # below uses `transformers.initialization` throughout, so the in-library way is safe.
         return False
 
     @torch.no_grad()
@@ -439,8 +446,8 @@ class FTFVVisionModel(FTFVPreTrainedModel):
 
 @auto_docstring(
     custom_intro="""
-    The vision-language adapter (paper section 3.1.1) with the token sampler inside: learned queries with 2D positions, one
-    cross-attention layer without residual or MLP, a normalisation and an output projection, as in Qwen-VL.
+    The vision-language adapter (paper section 3.1.1) with the token sampler inside: learned queries with 2D positions,
+    one cross-attention layer without residual or MLP, a normalisation and an output projection, as in Qwen-VL.
     """
 )
 class FTFVAdapter(FTFVPreTrainedModel):
@@ -455,8 +462,8 @@ class FTFVAdapter(FTFVPreTrainedModel):
         super().__init__(config)
         hidden_size, eps = config.hidden_size, config.layer_norm_eps
         self.query_tokens = nn.Parameter(torch.empty(config.num_query_tokens, hidden_size))
-        # Fixed, but loaded from the checkpoint: Qwen-VL's is rounded to bf16. A frozen Parameter would come back trainable
-        # from `from_pretrained`.
+        # Fixed, but loaded from the checkpoint: Qwen-VL's is rounded to bf16. A frozen Parameter would come back
+        # trainable from `from_pretrained`.
         self.position_table = nn.Buffer(torch.empty(config.num_query_tokens, hidden_size))
         self.query_norm = nn.LayerNorm(hidden_size, eps=eps)
         self.kv_proj = nn.Linear(config.vision_hidden_size, hidden_size, bias=False)
@@ -478,8 +485,8 @@ class FTFVAdapter(FTFVPreTrainedModel):
             Tokens that each frame keeps; None for a frame that is not sampled and keeps all queries in query order.
 
         Returns:
-            The tokens of each frame `(tokens_per_frame, hidden_size)`, the responses `(num_frames, num_query_tokens)` and the
-            kept queries of each frame `(tokens_per_frame,)`.
+            The tokens of each frame `(tokens_per_frame, hidden_size)`, the responses `(num_frames, num_query_tokens)`
+            and the kept queries of each frame `(tokens_per_frame,)`.
         """
         num_heads, head_dim = self.config.num_attention_heads, self.attention.head_dim
         key_value = self.kv_norm(self.kv_proj(hidden_states))
@@ -505,7 +512,9 @@ class FTFVAdapter(FTFVPreTrainedModel):
             # [F, K, heads, head_dim] -> [F, heads, K, head_dim]
             kept_states = query_states[kept].transpose(1, 2)
             attn_output, _ = self.attention(kept_states, key_states[group], value_states[group])
-            for frame, output, indices in zip(frames, self.output_proj(self.post_norm(attn_output)), kept):
+            for frame, output, indices in zip(
+                frames, self.output_proj(self.post_norm(attn_output)), kept, strict=True
+            ):
                 tokens[frame], token_indices[frame] = output, indices
         return tokens, responses, token_indices
 
@@ -521,8 +530,8 @@ class FTFVModel(FTFVPreTrainedModel):
 
     def __init__(self, config: FTFVConfig):
         super().__init__(config)
-        # CODEPATH: our own tower for checkpoints made from Qwen-VL's and for the miniature, AutoModel for any other. Ours
-        # does not go through AutoModel because remote code does not register there.
+        # CODEPATH: our own tower for checkpoints made from Qwen-VL's and for the miniature, AutoModel for any other.
+        # Ours does not go through AutoModel because remote code does not register there.
         if config.vision_config.model_type == FTFVVisionConfig.model_type:
             self.vision_tower = FTFVVisionModel._from_config(config.vision_config)
         else:
@@ -572,8 +581,8 @@ class FTFVModel(FTFVPreTrainedModel):
         **kwargs: Unpack[TransformersKwargs],
     ) -> dict[str, FTFVFeaturesOutput]:
         r"""
-        Features of the images and the videos of a call, computed in one pass. Takes the arguments of `get_image_features` and
-        `get_video_features` and returns their outputs under `"image"` and `"video"`.
+        Features of the images and the videos of a call, computed in one pass. Takes the arguments of
+        `get_image_features` and `get_video_features` and returns their outputs under `"image"` and `"video"`.
         """
         frames, encodings, counts = [], [], []
         if pixel_values is not None:
@@ -587,13 +596,15 @@ class FTFVModel(FTFVPreTrainedModel):
             frame_positions = (mask.cumsum(dim=1) - 1)[mask]
             encodings.append(self.temporal_encoding(frame_positions, lengths.repeat_interleave(lengths)))
             frames_of_video = lengths.tolist()
-            for count, length in zip(self._check_tokens_per_frame(tokens_per_frame, len(mask)), frames_of_video):
+            for count, length in zip(
+                self._check_tokens_per_frame(tokens_per_frame, len(mask)), frames_of_video, strict=True
+            ):
                 counts += [count] * length
         if len(frames) == 2:
             if frames[0].shape[1:] != frames[1].shape[1:]:
                 raise ValueError(
-                    f"Images are {tuple(frames[0].shape[-2:])} and video frames {tuple(frames[1].shape[-2:])} pixels in one "
-                    "call; expected one size. Set the same `size` in the image and the video processor."
+                    f"Images are {tuple(frames[0].shape[-2:])} and video frames {tuple(frames[1].shape[-2:])} pixels "
+                    "in one call; expected one size. Set the same `size` in the image and the video processor."
                 )
             encodings.insert(0, encodings[0].new_zeros(len(frames[0]), *encodings[0].shape[1:]))
 
@@ -629,16 +640,16 @@ class FTFVModel(FTFVPreTrainedModel):
     def _check_frame_mask(self, pixel_values_videos: torch.Tensor, video_frame_mask: torch.Tensor | None):
         if pixel_values_videos.ndim != 5:
             raise ValueError(
-                f"`pixel_values_videos` has shape {tuple(pixel_values_videos.shape)}; expected (num_videos, num_frames, 3, "
-                "height, width)."
+                f"`pixel_values_videos` has shape {tuple(pixel_values_videos.shape)}; expected (num_videos, "
+                "num_frames, 3, height, width)."
             )
         expected = pixel_values_videos.shape[:2]
         if video_frame_mask is None:
             return torch.ones(expected, dtype=torch.bool, device=pixel_values_videos.device)
         if video_frame_mask.shape != expected:
             raise ValueError(
-                f"`video_frame_mask` has shape {tuple(video_frame_mask.shape)}; expected {tuple(expected)}, the videos and "
-                "frames of `pixel_values_videos`."
+                f"`video_frame_mask` has shape {tuple(video_frame_mask.shape)}; expected {tuple(expected)}, the "
+                "videos and frames of `pixel_values_videos`."
             )
         mask = video_frame_mask.bool()
         torch_compilable_check(
@@ -646,9 +657,7 @@ class FTFVModel(FTFVPreTrainedModel):
         )
         return mask
 
-    def _check_tokens_per_frame(
-        self, tokens_per_frame: int | torch.LongTensor | None, num_videos: int
-    ) -> list[int]:
+    def _check_tokens_per_frame(self, tokens_per_frame: int | torch.LongTensor | None, num_videos: int) -> list[int]:
         if tokens_per_frame is None:
             return [self.config.tokens_per_frame] * num_videos
         if isinstance(tokens_per_frame, int):
@@ -658,8 +667,8 @@ class FTFVModel(FTFVPreTrainedModel):
             return counts * num_videos
         if len(counts) != num_videos:
             raise ValueError(
-                f"`tokens_per_frame` has {len(counts)} entries for {num_videos} videos; expected one per video, as the "
-                "processor returns it, or a single int."
+                f"`tokens_per_frame` has {len(counts)} entries for {num_videos} videos; expected one per video, as "
+                "the processor returns it, or a single int."
             )
         return counts
 
@@ -733,8 +742,8 @@ class FTFVModel(FTFVPreTrainedModel):
             pixels = "pixel_values" if modality == "image" else "pixel_values_videos"
             torch_compilable_check(
                 num_placeholders == 0,
-                f"The prompt holds <{modality}> placeholder tokens but `{pixels}` is not given. Pass everything that the "
-                "processor returned.",
+                f"The prompt holds <{modality}> placeholder tokens but `{pixels}` is not given. Pass everything that "
+                "the processor returned.",
             )
             return inputs_embeds
         pooled = features.pooler_output
@@ -745,8 +754,8 @@ class FTFVModel(FTFVPreTrainedModel):
             num_placeholders == pooled.shape[0],
             lambda: (
                 f"The prompt holds {num_placeholders} <{modality}> placeholder tokens but there are {pooled.shape[0]} "
-                f"{modality} features{cost}. Give processor and model the same `tokens_per_frame` and pass everything that "
-                "the processor returned."
+                f"{modality} features{cost}. Give processor and model the same `tokens_per_frame` and pass everything "
+                "that the processor returned."
             ),
         )
         pooled = pooled.to(inputs_embeds.device, inputs_embeds.dtype)
@@ -949,7 +958,9 @@ def _split(items: list[torch.Tensor], lengths: list[int]) -> list[list[torch.Ten
 
 
 def _scatter_frames(values: torch.Tensor, mask: torch.Tensor, fill: int) -> torch.Tensor:
-    """From the real frames `(total_num_frames, ...)` to `(num_videos, num_frames, ...)`, padding filled with `fill`."""
+    """
+    From the real frames `(total_num_frames, ...)` to `(num_videos, num_frames, ...)`, padding filled with `fill`.
+    """
     output = values.new_full((*mask.shape, *values.shape[1:]), fill)
     output[mask] = values
     return output

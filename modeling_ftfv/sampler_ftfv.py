@@ -21,11 +21,11 @@ from .configuration_ftfv import FTFVConfig
 
 class FTFVTokenSampler(nn.Module):
     """
-    Chooses K of the N query tokens of each frame. It has no weights and looks only at the responses, neither at the features
-    nor at the question, so the tokens of a video can be computed once and reused for every question about it.
+    Chooses K of the N query tokens of each frame. It has no weights and looks only at the responses, neither at the
+    features nor at the question, so the tokens of a video can be computed once and reused for every question about it.
 
-    The default `"weighted"` is Eq. 2 of the paper: the K queries of highest response. The sets are nested: what K = 4 keeps,
-    K = 16 keeps too.
+    The default `"weighted"` is Eq. 2 of the paper: the K queries of highest response. The sets are nested: what K = 4
+    keeps, K = 16 keeps too.
     """
 
     def __init__(self, config: FTFVConfig):
@@ -45,12 +45,14 @@ class FTFVTokenSampler(nn.Module):
             `config.token_order`. Equal responses go to the lower query index.
 
         Raises:
-            ValueError: `tokens_per_frame` is out of range, or smaller than `num_query_tokens` with `token_sampler="none"`.
+            ValueError: `tokens_per_frame` is out of range, or smaller than `num_query_tokens` with
+            `token_sampler="none"`.
         """
         num_query_tokens = responses.shape[-1]
         if not 1 <= tokens_per_frame <= num_query_tokens:
             raise ValueError(
-                f"`tokens_per_frame` is {tokens_per_frame}; expected 1 to {num_query_tokens}, the number of query tokens."
+                f"`tokens_per_frame` is {tokens_per_frame}; expected 1 to {num_query_tokens}, the number of query "
+                f"tokens."
             )
         # In bf16 distinct responses would collapse into ties.
         responses = responses.float()

@@ -32,7 +32,8 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
     [{'input_text': ..., 'generated_text': ...}]
     ```
 
-    A chat, with its video in a content block, is taken too; see [`AnyToAnyPipeline`] for it and for the other arguments.
+    A chat, with its video in a content block, is taken too; see [`AnyToAnyPipeline`] for it and for the other
+    arguments.
     """
 
     def __init__(self, *args, **kwargs):
@@ -56,8 +57,8 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
     def __call__(self, text=None, videos=None, **kwargs):
         """
         Args:
-            text (`str`, `list[str]` or a chat): the question; the prompt of a chat model is built around it when `videos` are
-                given, one question per video.
+            text (`str`, `list[str]` or a chat): the question; the prompt of a chat model is built around it when
+                `videos` are given, one question per video.
             videos (`str`, `list[str]`, arrays, *optional*): path, URL or frames.
             kwargs: `tokens_per_frame`, `num_frames`, and what [`AnyToAnyPipeline`] takes.
 
@@ -68,8 +69,10 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
             single = isinstance(text, str) or text is None
             questions, clips = ([text], [videos]) if single else (list(text), list(videos))
             if len(questions) != len(clips):
-                raise ValueError(f"{len(questions)} questions for {len(clips)} videos; expected one question per video.")
-            text = [self._as_chat(clip, question) for clip, question in zip(clips, questions)]
+                raise ValueError(
+                    f"{len(questions)} questions for {len(clips)} videos; expected one question per video."
+                )
+            text = [self._as_chat(clip, question) for clip, question in zip(clips, questions, strict=True)]
             if single:
                 text = text[0]
             videos = None
@@ -81,8 +84,8 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
         for token in (self.processor.video_token, self.processor.image_token):
             if token in question:
                 raise ValueError(
-                    f"The question holds {token!r}, which stands for media, but its video is passed apart; remove {token!r} "
-                    "from the question, or pass a chat with one content block per video."
+                    f"The question holds {token!r}, which stands for media, but its video is passed apart; remove "
+                    f"{token!r} from the question, or pass a chat with one content block per video."
                 )
         content = [{"type": "video", "video": video}, {"type": "text", "text": question}]
         return [{"role": "user", "content": content}]
@@ -117,8 +120,8 @@ def check_agreement(config, processor) -> None:
     for name, (in_model, in_processor) in pairs.items():
         if in_model != in_processor:
             raise ValueError(
-                f"`{name}` is {in_model} in config.json but {in_processor} in processor_config.json; expected the same. Save "
-                "both from the same model, or correct one file."
+                f"`{name}` is {in_model} in config.json but {in_processor} in processor_config.json; expected the "
+                "same. Save both from the same model, or correct one file."
             )
 
 

@@ -11,7 +11,9 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Text, images and videos to model inputs; each placeholder grows to the number of tokens that its image or video costs."""
+"""
+Text, images and videos to model inputs; each placeholder grows to the number of tokens that its image or video costs.
+"""
 
 import hashlib
 import os
@@ -50,7 +52,8 @@ class FTFVProcessor(ProcessorMixin):
     ):
         r"""
         num_query_tokens (`int`, *optional*, defaults to 256):
-            Number N of the adapter's queries, the tokens of an image that is not sampled and the most a frame can cost.
+            Number N of the adapter's queries, the tokens of an image that is not sampled and the most a frame can
+            cost.
         sample_images (`bool`, *optional*, defaults to `False`):
             Whether the model samples images too; an image then costs the video processor's `tokens_per_frame`.
         """
@@ -71,21 +74,23 @@ class FTFVProcessor(ProcessorMixin):
     def __call__(self, images=None, text=None, videos=None, audio=None, **kwargs) -> BatchFeature:
         r"""
         Returns:
-            `BatchFeature` with `input_ids` and `attention_mask` `(batch_size, sequence_length)`, for images `pixel_values`
-            `(num_images, 3, height, width)`, and for videos `pixel_values_videos` `(num_videos, num_frames, 3, height,
-            width)`, `video_frame_mask` `(num_videos, num_frames)` and `tokens_per_frame` `(num_videos,)`.
+            `BatchFeature` with `input_ids` and `attention_mask` `(batch_size, sequence_length)`, for images
+            `pixel_values` `(num_images, 3, height, width)`, and for videos `pixel_values_videos`
+            `(num_videos, num_frames, 3, height, width)`, `video_frame_mask` `(num_videos, num_frames)` and
+            `tokens_per_frame` `(num_videos,)`.
 
         Raises:
             ValueError: the placeholders of the text do not match the media, or `tokens_per_frame` is out of range.
         """
         # Offsets are asked for when a loss mask will be made, that is in training only.
         if videos is not None and kwargs.get("return_text_replacement_offsets"):
-            drawn = draw_tokens_per_frame(text)
+            drawn = draw_tokens_per_frame(text, self.num_query_tokens)
             if drawn is not None and "tokens_per_frame" not in {**kwargs, **kwargs.get("videos_kwargs", {})}:
                 kwargs["tokens_per_frame"] = drawn
         inputs = super().__call__(images=images, text=text, videos=videos, audio=audio, **kwargs)
         if hasattr(inputs.get("offset_mapping"), "tolist"):
-            # The base class walks it number by number to align the loss mask, a quarter of a training step with tensors.
+            # The base class walks it number by number to align the loss mask, a quarter of a training step with
+            # tensors.
             inputs["offset_mapping"] = inputs["offset_mapping"].tolist()
         return inputs
 
@@ -95,8 +100,8 @@ class FTFVProcessor(ProcessorMixin):
             tokens_per_frame = self.video_processor.tokens_per_frame
         if not 1 <= tokens_per_frame <= self.num_query_tokens:
             raise ValueError(
-                f"`tokens_per_frame` is {tokens_per_frame}; expected 1 to {self.num_query_tokens}, the adapter's number of "
-                "query tokens."
+                f"`tokens_per_frame` is {tokens_per_frame}; expected 1 to {self.num_query_tokens}, the adapter's "
+                "number of query tokens."
             )
         return super()._process_videos(videos, **kwargs)
 
@@ -117,7 +122,8 @@ class FTFVProcessor(ProcessorMixin):
 
         Args:
             image_sizes (`list[tuple[int, int]]`, *optional*): height and width of each image.
-            video_sizes (`list[tuple[int, int, int]]`, *optional*): frames after sampling, height and width of each video.
+            video_sizes (`list[tuple[int, int, int]]`, *optional*): frames after sampling, height and width of each
+                video.
         """
         counts = {}
         if image_sizes is not None:
@@ -129,17 +135,17 @@ class FTFVProcessor(ProcessorMixin):
         return MultiModalData(**counts)
 
 
-def draw_tokens_per_frame(text: list[str] | str | None) -> int | None:
+def draw_tokens_per_frame(text: list[str] | str | None, num_query_tokens: int) -> int | None:
     """
-    K of a training batch, log-uniform in the range of the environment variable `FTFV_TOKENS_PER_FRAME_RANGE` (such as "2-16").
-    It is a hash of the batch's text and of `FTFV_TOKENS_PER_FRAME_SEED`, so neither resuming nor the number of workers
-    changes it.
+    K of a training batch, log-uniform in the range of the environment variable `FTFV_TOKENS_PER_FRAME_RANGE` (such as
+    "2-16"). It is a hash of the batch's text and of `FTFV_TOKENS_PER_FRAME_SEED`, so neither resuming nor the number
+    of workers changes it.
 
     Returns:
         `int`, or None when the variable is not set.
 
     Raises:
-        ValueError: the range is malformed.
+        ValueError: the range is malformed or goes beyond `num_query_tokens`.
     """
     bounds = os.environ.get(TOKENS_PER_FRAME_RANGE)
     if not bounds:
@@ -147,6 +153,11 @@ def draw_tokens_per_frame(text: list[str] | str | None) -> int | None:
     low, _, high = bounds.partition("-")
     if not (low.isdigit() and high.isdigit() and 1 <= int(low) <= int(high)):
         raise ValueError(f"`{TOKENS_PER_FRAME_RANGE}` is {bounds!r}; expected two whole numbers such as '2-16'.")
+    if int(high) > num_query_tokens:
+        raise ValueError(
+            f"`{TOKENS_PER_FRAME_RANGE}` is {bounds!r}; expected at most {num_query_tokens}, the adapter's number of "
+            "query tokens."
+        )
     prompts = [text] if isinstance(text, str) else list(text or [])
     seeded = "\0".join([os.environ.get(TOKENS_PER_FRAME_SEED, "0"), *prompts])
     digest = hashlib.sha256(seeded.encode()).digest()

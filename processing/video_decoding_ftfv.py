@@ -116,13 +116,17 @@ class DecordReader:
 
 
 class FrameCacheReader:
-    """Frames decoded before, kept as a `.npy` file of shape `(num_frames, height, width, 3)`, uint8; only those asked for are read."""
+    """
+    Frames decoded before, kept as a `.npy` file of shape `(num_frames, height, width, 3)`, uint8; only those asked for
+    are read.
+    """
 
     def __init__(self, source: str):
         self.frames = np.load(source, mmap_mode="r")
         if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8:
             raise ValueError(
-                f"an array of shape {self.frames.shape} and type {self.frames.dtype}, not uint8 (num_frames, height, width, 3)"
+                f"an array of shape {self.frames.shape} and type {self.frames.dtype}, not uint8 (num_frames, height, "
+                f"width, 3)"
             )
         self.metadata = VideoMetadata(
             total_num_frames=len(self.frames),
@@ -141,8 +145,8 @@ READERS = {"torchcodec": TorchcodecReader, "pyav": PyAVReader, "decord": DecordR
 
 def resolve_media_path(path: str) -> str:
     """
-    Path of a media file; a relative one starts from the folder in the environment variable `FTFV_MEDIA_ROOT`, if that is set.
-    URLs and data URIs are returned as they are.
+    Path of a media file; a relative one starts from the folder in the environment variable `FTFV_MEDIA_ROOT`, if that
+    is set. URLs and data URIs are returned as they are.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -162,8 +166,8 @@ def resolve_media_path(path: str) -> str:
 
 def choose_video_backend(video_backend: str | None = None) -> str:
     """
-    The decoder to use: the one asked for, else torchcodec where it can decode, else PyAV. decord is never a default, because
-    importing it breaks torchcodec's PNG decoding in the same process.
+    The decoder to use: the one asked for, else torchcodec where it can decode, else PyAV. decord is never a default,
+    because importing it breaks torchcodec's PNG decoding in the same process.
 
     Raises:
         ValueError: `video_backend` is unknown.
@@ -195,7 +199,8 @@ def read_video(
 
     Args:
         path (`str`): file, URL or data URI.
-        sample_indices_fn (`Callable`, *optional*): from `VideoMetadata` to the indices of the wanted frames; all by default.
+        sample_indices_fn (`Callable`, *optional*): from `VideoMetadata` to the indices of the wanted frames; all by
+            default.
         video_backend (`str`, *optional*): see [`choose_video_backend`].
 
     Returns:
@@ -213,14 +218,18 @@ def read_video(
 
     metadata = reader.metadata
     if not metadata.total_num_frames:
-        raise ValueError(f"{path!r} holds no video frames; expected a file with a video stream (is it audio only?).")
-    indices = np.arange(metadata.total_num_frames) if sample_indices_fn is None else sample_indices_fn(metadata=metadata)
+        raise ValueError(
+            f"{path!r} holds no video frames; expected a file with a video stream (is it audio only, or cut off?)."
+        )
+    indices = (
+        np.arange(metadata.total_num_frames) if sample_indices_fn is None else sample_indices_fn(metadata=metadata)
+    )
     with _explain_failure(path, backend):
         frames = reader.frames_at(indices)
     if len(frames) != len(indices):
         raise ValueError(
-            f"{path!r} ends early: {len(indices) - len(frames)} of the {len(indices)} sampled frames are missing; it says it "
-            f"has {metadata.total_num_frames}. Download or encode it again."
+            f"{path!r} ends early: {len(indices) - len(frames)} of the {len(indices)} sampled frames are missing; it "
+            f"says it has {metadata.total_num_frames}. Download or encode it again."
         )
     metadata.frames_indices = indices
     return frames, metadata
@@ -228,14 +237,16 @@ def read_video(
 
 @contextmanager
 def _explain_failure(path: str, backend: str) -> Iterator[None]:
-    """One line for whatever a decoder raises on a broken file: each has its own exceptions, many without a common base."""
+    """
+    One line for whatever a decoder raises on a broken file: each has its own exceptions, many without a common base.
+    """
     try:
         yield
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
-            f"{path!r} cannot be decoded by {backend}: {reason[:200]}. Expected a complete video file; check that it plays, "
-            "or encode it again."
+            f"{path!r} cannot be decoded by {backend}: {reason[:200]}. Expected a complete video file; check that it "
+            "plays, or encode it again."
         ) from error
 
 

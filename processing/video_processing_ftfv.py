@@ -11,7 +11,9 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Videos to pixel values: evenly sampled frames, each a square of fixed size, padded to the longest video of a batch."""
+"""
+Videos to pixel values: evenly sampled frames, each a square of fixed size, padded to the longest video of a batch.
+"""
 
 import math
 
@@ -83,7 +85,8 @@ class FTFVVideoProcessor(BaseVideoProcessor):
         **kwargs,
     ) -> np.ndarray:
         """
-        Indices of the middle frames of equal parts: `floor((i + 0.5) * n / T)` for T of n frames, inside `clip` if given.
+        Indices of the middle frames of equal parts: `floor((i + 0.5) * n / T)` for T of n frames, inside `clip` if
+        given.
 
         Args:
             metadata (`VideoMetadata`): number of frames and, for `fps` and `clip`, the frame rate of the video.
@@ -96,7 +99,8 @@ class FTFVVideoProcessor(BaseVideoProcessor):
             `np.ndarray` of shape `(num_frames,)`.
 
         Raises:
-            ValueError: both `num_frames` and `fps`, more frames than there are, `clip` outside the video, or an unknown rate.
+            ValueError: both `num_frames` and `fps`, more frames than there are, `clip` outside the video, or an
+            unknown rate.
         """
         num_frames = num_frames if num_frames is not None else self.num_frames
         fps = fps if fps is not None else self.fps
@@ -105,16 +109,16 @@ class FTFVVideoProcessor(BaseVideoProcessor):
         first, total = 0, metadata.total_num_frames
         if (clip is not None or fps is not None) and not metadata.fps:
             raise ValueError(
-                "`clip` and `fps` need the frame rate of the video, which is unknown; pass `video_metadata` with `fps`, or "
-                "use `num_frames`."
+                "`clip` and `fps` need the frame rate of the video, which is unknown; pass `video_metadata` with "
+                "`fps`, or use `num_frames`."
             )
         if clip is not None:
             start, end = clip
             first, last = math.floor(start * metadata.fps), min(math.ceil(end * metadata.fps), total)
             if not 0 <= start < end or first >= total:
                 raise ValueError(
-                    f"`clip` is ({start}, {end}) seconds; expected 0 <= start < end and a start inside the video, which "
-                    f"lasts {total / metadata.fps:.2f} seconds."
+                    f"`clip` is ({start}, {end}) seconds; expected 0 <= start < end and a start inside the video, "
+                    f"which lasts {total / metadata.fps:.2f} seconds."
                 )
             total = last - first
         if fps is not None:
@@ -124,15 +128,17 @@ class FTFVVideoProcessor(BaseVideoProcessor):
             num_frames = total if limit is None else min(total, limit)
         if not 1 <= num_frames <= total:
             raise ValueError(
-                f"{num_frames} frames are asked for but the video has {total}; expected 1 to {total}. Use `max_num_frames` to "
-                "take fewer where a video is short."
+                f"{num_frames} frames are asked for but the video has {total}; expected 1 to {total}. Use "
+                "`max_num_frames` to take fewer where a video is short."
             )
         return first + (2 * np.arange(num_frames) + 1) * total // (2 * num_frames)
 
     def fetch_videos(self, video_url_or_urls, sample_indices_fn=None):
         """Decodes paths and URLs; a relative path starts from the environment variable `FTFV_MEDIA_ROOT`."""
         if isinstance(video_url_or_urls, (list, tuple)):
-            return list(zip(*[self.fetch_videos(video, sample_indices_fn) for video in video_url_or_urls]))
+            return list(
+                zip(*[self.fetch_videos(video, sample_indices_fn) for video in video_url_or_urls], strict=True)
+            )
         return read_video(video_url_or_urls, sample_indices_fn, self.video_backend)
 
     def _preprocess(

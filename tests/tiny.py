@@ -158,7 +158,9 @@ def video_prompt(num_placeholders: int, question: str = "what moves ?") -> list[
 
 
 def build_frames(num_frames: int, height: int = 48, width: int = 64) -> np.ndarray:
-    """Frames `(num_frames, height, width, 3)`, uint8, that tell their own index: frame i is of the grey `8 * i + 16`."""
+    """
+    Frames `(num_frames, height, width, 3)`, uint8, that tell their own index: frame i is of the grey `8 * i + 16`.
+    """
     levels = (8 * np.arange(num_frames) + 16).astype(np.uint8)
     return np.broadcast_to(levels[:, None, None, None], (num_frames, height, width, 3)).copy()
 

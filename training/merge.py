@@ -11,7 +11,10 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Turns what a stage of training leaves behind, LoRA and fully trained modules apart from the model, into a plain model folder."""
+"""
+Turns what a stage of training leaves behind, LoRA and fully trained modules apart from the model, into a plain model
+folder.
+"""
 
 import json
 import os
@@ -33,14 +36,15 @@ def merge(
     dtype: str | torch.dtype = "auto",
 ) -> float:
     """
-    Merges the output of a `trl sft` stage into its base model and saves a folder that the next stage, `from_pretrained` and
-    the Hub take. The folder appears only when it is complete.
+    Merges the output of a `trl sft` stage into its base model and saves a folder that the next stage,
+    `from_pretrained` and the Hub take. The folder appears only when it is complete.
 
     Args:
         adapter_folder (`str` or `Path`): output folder of the stage, with adapter_config.json.
         output_folder (`str` or `Path`): folder to write; it must not exist yet.
         base_folder (`str` or `Path`, *optional*): the base model, if not where adapter_config.json says.
-        dtype (`str` or `torch.dtype`, *optional*, defaults to `"auto"`): type of the saved weights, by default the base's.
+        dtype (`str` or `torch.dtype`, *optional*, defaults to `"auto"`): type of the saved weights, by default the
+            base's.
 
     Returns:
         `float`: largest absolute difference of the logits of a probe before and after merging.

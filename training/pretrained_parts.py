@@ -95,7 +95,7 @@ class PretrainingArguments:
     warmup_share: float = 0.04
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` is {getattr(self, name)}; expected a positive number.")
@@ -275,19 +275,19 @@ def encode_stories(
     """Turns stories into `input_ids` and `labels`, both `(B, L)` and padded on the right; only answers have labels."""
     pieces = [piece for story in stories for turn in story.turns() for piece in turn]
     encoded = iter(tokenizer(pieces, add_special_tokens=False).input_ids)
-    rows = []
+    all_input_ids, all_labels = [], []
     for story in stories:
         input_ids, labels = [], []
         for _ in story.questions:
             prompt, answer = next(encoded), next(encoded)
             input_ids += prompt + answer
             labels += [IGNORE_INDEX] * len(prompt) + answer
-        rows.append((torch.tensor(input_ids), torch.tensor(labels)))
-    input_ids, labels = zip(*rows, strict=True)
+        all_input_ids.append(torch.tensor(input_ids))
+        all_labels.append(torch.tensor(labels))
     pad = nn.utils.rnn.pad_sequence
     return (
-        pad(input_ids, batch_first=True, padding_value=tokenizer.pad_token_id),
-        pad(labels, batch_first=True, padding_value=IGNORE_INDEX),
+        pad(all_input_ids, batch_first=True, padding_value=tokenizer.pad_token_id),
+        pad(all_labels, batch_first=True, padding_value=IGNORE_INDEX),
     )
 
 

@@ -11,7 +11,10 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Runs one stage of training: a recipe by plain `trl sft` in its own process, then the merge. An interrupted stage continues."""
+"""
+Runs one stage of training: a recipe by plain `trl sft` in its own process, then the merge. An interrupted stage
+continues.
+"""
 
 import json
 import os
@@ -70,7 +73,8 @@ def run_stage(
         output_folder (`str` or `Path`): receives `training/` (what TRL writes) and `model/` (the merged model).
         overrides (`Mapping[str, object]`, *optional*): options of `trl sft` in place of the recipe's.
         environment (`Mapping[str, str]`, *optional*): further environment variables of the training process.
-        dtype (`str` or `torch.dtype`, *optional*, defaults to `"auto"`): type of the merged weights, by default the base's.
+        dtype (`str` or `torch.dtype`, *optional*, defaults to `"auto"`): type of the merged weights, by default the
+            base's.
 
     Returns:
         `Path` of the merged model. A stage that is complete already is not run again.
@@ -107,7 +111,9 @@ def run_stage(
 
 
 def read_duration(output_folder: str | Path) -> dict[str, float]:
-    """Of a stage's last `trl sft` process: `seconds`, its start included, `first_step`, `last_step` and `batch_size`."""
+    """
+    Of a stage's last `trl sft` process: `seconds`, its start included, `first_step`, `last_step` and `batch_size`.
+    """
     return json.loads((Path(output_folder) / "duration.json").read_text())
 
 
@@ -129,6 +135,6 @@ def _run_trl(recipe: Path, options: Mapping[str, object], environment: Mapping[s
     process = subprocess.run(command, env={**os.environ, **environment}, check=False)  # noqa: S603
     if process.returncode != 0:
         raise RuntimeError(
-            f"`{' '.join(command)}` ended with exit code {process.returncode}; its own message is above. Run the same command "
-            "again to continue from the last checkpoint."
+            f"`{' '.join(command)}` ended with exit code {process.returncode}; its own message is above. Run the same "
+            "command again to continue from the last checkpoint."
         )

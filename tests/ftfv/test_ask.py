@@ -11,7 +11,9 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""`ftfv ask`: one answer on stdout, and for bad input one line that says what, what was expected and how to mend it."""
+"""
+`ftfv ask`: one answer on stdout, and for bad input one line that says what, what was expected and how to mend it.
+"""
 
 import json
 

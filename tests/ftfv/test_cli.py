@@ -13,6 +13,8 @@
 # limitations under the License.
 """The command line: help, exit codes, and errors in one line."""
 
+import argparse
+import json
 import shlex
 import subprocess
 import sys
@@ -39,9 +41,13 @@ from ftfv import cli
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable], None]:
     """Adds a subcommand `fake` that runs the given function."""
 
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("words", nargs="*")
+        parser.add_argument("--json", action="store_true")
+
     def add(run: Callable) -> None:
         module = types.ModuleType("ftfv.fake")
-        module.add_arguments = lambda parser: parser.add_argument("words", nargs="*")
+        module.add_arguments = add_arguments
         module.run = run
         monkeypatch.setitem(sys.modules, "ftfv.fake", module)
         monkeypatch.setitem(cli.COMMANDS, "fake", cli.Command("do nothing", "ftfv fake"))
@@ -137,6 +143,26 @@ def test_debug_before_or_after_the_command_shows_the_traceback(arguments, comman
     command(raiser(ValueError("wrong")))
     with pytest.raises(ValueError, match="wrong"):
         cli.main(arguments)
+
+
+def test_json_is_the_only_thing_on_stdout(command, capfd):
+    def run(args):
+        print("from python")
+        subprocess.run(["echo", "from a child"], check=True)
+        return {"accuracy": 0.9, "words": args.words}
+
+    command(run)
+    assert cli.main(["fake", "word", "--json"]) == 0
+    captured = capfd.readouterr()
+    assert json.loads(captured.out) == {"accuracy": 0.9, "words": ["word"]}
+    assert sorted(captured.err.splitlines()) == ["from a child", "from python"]
+
+
+def test_stdout_is_given_back_after_an_error_under_json(command, capfd):
+    command(raiser(ValueError("wrong")))
+    assert cli.main(["fake", "--json"]) == 1
+    print("after")
+    assert capfd.readouterr() == ("after\n", "ftfv fake: error: wrong\n")
 
 
 def test_exit_of_the_command_itself_is_kept(command):

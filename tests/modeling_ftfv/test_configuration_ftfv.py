@@ -93,8 +93,13 @@ def test_the_attention_implementation_reaches_every_part():
         ({"adapter_config": {"num_query_tokens": 15}}, "`num_query_tokens` is 15; expected a square number"),
         ({"adapter_config": {"num_query_tokens": 0}}, "`num_query_tokens` is 0; expected a square number"),
         ({"adapter_config": {"num_attention_heads": 3}}, r"\(32\) must be a multiple of `num_attention_heads` \(3\)"),
-        ({"text_config": {"hidden_size": 36, "num_attention_heads": 6}, "adapter_config": {"num_attention_heads": 8}},
-         r"\(36\) must be a multiple of `num_attention_heads` \(8\)"),
+        (
+            {
+                "text_config": {"hidden_size": 36, "num_attention_heads": 6},
+                "adapter_config": {"num_attention_heads": 8},
+            },
+            r"\(36\) must be a multiple of `num_attention_heads` \(8\)",
+        ),
         ({"vision_config": {"num_attention_heads": 5}}, r"\(24\) must be a multiple of `num_attention_heads` \(5\)"),
         ({"vision_config": {"image_size": 43}}, r"\(43\) must be a multiple of `patch_size` \(7\)"),
         ({"vision_config": {"num_position_embeddings": 24}}, "`num_position_embeddings` is 24; expected a square"),

@@ -141,7 +141,7 @@ def test_ragged_videos_images_and_text_in_one_batch(model, num_beams):
     ]
     alone = [
         answers(model, {"input_ids": torch.tensor([row]), **its_media}, num_beams=num_beams)[0]
-        for row, its_media in zip(rows, media)
+        for row, its_media in zip(rows, media, strict=True)
     ]
     longest = max(len(row) for row in rows)
     batch = {

@@ -94,7 +94,10 @@ def reference_tower(tower: FTFVVisionModel, pixel_values: torch.Tensor) -> torch
 def test_the_tower_equals_torch_encoder_layers(attn_implementation):
     model = build_model(attn_implementation=attn_implementation)
     pixel_values = random_pixels(2)
-    close(model.model.vision_tower(pixel_values).last_hidden_state, reference_tower(model.model.vision_tower, pixel_values))
+    close(
+        model.model.vision_tower(pixel_values).last_hidden_state,
+        reference_tower(model.model.vision_tower, pixel_values),
+    )
 
 
 def test_the_tower_records_hidden_states_and_attentions():
@@ -217,7 +220,7 @@ def test_padding_frames_never_reach_the_network(poison):
     clean = model.get_video_features(videos, video_frame_mask=mask)
     videos[1, 2:] = poison
     poisoned = model.get_video_features(videos, video_frame_mask=mask)
-    for actual, expected in zip(poisoned.pooler_output, clean.pooler_output):
+    for actual, expected in zip(poisoned.pooler_output, clean.pooler_output, strict=True):
         assert torch.equal(actual, expected)
     assert torch.equal(poisoned.responses, clean.responses)
     assert torch.equal(poisoned.last_hidden_state, clean.last_hidden_state)
@@ -311,7 +314,9 @@ def test_neither_or_both_kinds_of_input_raise():
 
 def test_a_wrong_number_of_placeholders_names_both_numbers_and_their_source():
     model, batch = build_model(), video_batch()
-    with pytest.raises(ValueError, match="holds 24 <video> placeholder tokens but there are 30 video features") as error:
+    with pytest.raises(
+        ValueError, match="holds 24 <video> placeholder tokens but there are 30 video features"
+    ) as error:
         model(**{**batch, "tokens_per_frame": 5})
     assert "`tokens_per_frame` from the processor or the call" in str(error.value)
     del batch["tokens_per_frame"]
@@ -373,7 +378,7 @@ def test_a_mixed_batch_equals_its_rows():
         {"pixel_values_videos": videos[1:], "video_frame_mask": batch["video_frame_mask"][1:]},
         {},
     ]
-    for row, (media, length) in enumerate(zip(rows, lengths)):
+    for row, (media, length) in enumerate(zip(rows, lengths, strict=True)):
         alone = model(input_ids=batch["input_ids"][row : row + 1, :length], **media).logits
         close(together[row, :length], alone[0])
 

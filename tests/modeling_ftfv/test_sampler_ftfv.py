@@ -67,7 +67,7 @@ def test_the_sets_are_nested(token_sampler, token_order):
     responses = (random_responses(30) * 6).floor()
     for smaller in range(1, NUM_QUERIES):
         fewer, more = sampler(responses, smaller), sampler(responses, smaller + 1)
-        assert all(set(a) < set(b) for a, b in zip(fewer.tolist(), more.tolist()))
+        assert all(set(a) < set(b) for a, b in zip(fewer.tolist(), more.tolist(), strict=True))
 
 
 def test_query_order_keeps_the_set_and_sorts_it():

@@ -11,7 +11,9 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""The temporal encoding against `torch.nn.functional.interpolate`, and what it does to images and to ragged batches."""
+"""
+The temporal encoding against `torch.nn.functional.interpolate`, and what it does to images and to ragged batches.
+"""
 
 import pytest
 import torch

@@ -52,7 +52,7 @@ def test_grey_and_transparent_images_become_rgb():
     grey = Image.new("L", (20, 20), 128)
     transparent = Image.new("RGBA", (20, 20), (128, 128, 128, 255))
     pixel_values = build_processor()([grey, transparent], return_tensors="pt")["pixel_values"]
-    expected = torch.tensor(((128 / 255 - MEAN) / STD))[:, None, None].expand(3, IMAGE_SIZE, IMAGE_SIZE).float()
+    expected = torch.tensor((128 / 255 - MEAN) / STD)[:, None, None].expand(3, IMAGE_SIZE, IMAGE_SIZE).float()
     for image in pixel_values:
         torch.testing.assert_close(image, expected, rtol=0, atol=1e-5)
 

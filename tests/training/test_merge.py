@@ -73,7 +73,9 @@ def test_an_existing_output_is_not_touched(stage, tmp_path):
 
 
 def test_a_folder_that_is_no_stage_is_refused(saved_folder, tmp_path):
-    with pytest.raises(FileNotFoundError, match="No adapter_config.json in .*; expected the output folder of a `trl sft` stage"):
+    with pytest.raises(
+        FileNotFoundError, match="No adapter_config.json in .*; expected the output folder of a `trl sft` stage"
+    ):
         merge(saved_folder, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 

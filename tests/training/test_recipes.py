@@ -59,7 +59,9 @@ def test_every_module_that_a_recipe_names_exists(name, monkeypatch):
     if name == "miniature/align":
         assert options.lora_modules_to_save == ["model.multi_modal_projector"]
         return
-    [pattern] = [options.lora_target_modules] if isinstance(options.lora_target_modules, str) else options.lora_target_modules
+    [pattern] = (
+        [options.lora_target_modules] if isinstance(options.lora_target_modules, str) else options.lora_target_modules
+    )
     targeted = [module for module in names if re.fullmatch(pattern, module)]
     assert len(targeted) == 7 * model.config.text_config.num_hidden_layers
     assert {module.rpartition(".")[2] for module in targeted} == set(LANGUAGE_LINEARS)

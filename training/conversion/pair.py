@@ -107,8 +107,9 @@ def read_chat_template(name: str) -> str:
 @torch.no_grad()
 def sharpen_attention(adapter: FTFVAdapter, gain: float = 1.5) -> None:
     """
-    Lets every query of a new adapter look at its own place of the grid: queries and keys, which carry the same positions,
-    get the same orthogonal projection. The usual initialisation attends to all patches alike, and learns slowly from there.
+    Lets every query of a new adapter look at its own place of the grid: queries and keys, which carry the same
+    positions, get the same orthogonal projection. The usual initialisation attends to all patches alike, and learns
+    slowly from there.
 
     Args:
         adapter (`FTFVAdapter`): changed in place.

@@ -136,10 +136,9 @@ def conversation_row(media: str | None, turns: Sequence[tuple[str, str]], **colu
 
     `columns` are `id`, `source`, `type`, `video_id` and `skill`.
     """
-    messages = []
-    for question, answer in turns:
-        messages.append({"role": "user", "content": [{"type": "text", "text": question}]})
+    messages: list[dict[str, object]] = []
+    for index, (question, answer) in enumerate(turns):
+        blocks = [media_block(media)] if index == 0 and media is not None else []
+        messages.append({"role": "user", "content": [*blocks, {"type": "text", "text": question}]})
         messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-    if media is not None:
-        messages[0]["content"].insert(0, media_block(media))
     return {"images": [], "messages": messages, **columns}

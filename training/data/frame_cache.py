@@ -16,6 +16,7 @@
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -57,7 +58,7 @@ def cache_frames(folder: str | Path, *, progress: bool = True) -> Path:
         if target.suffix == ".npy":
             write_frames(target, read_video(folder / name))
         else:
-            write_atomically(target, lambda temporary, source=folder / name: _link_or_copy(source, temporary))
+            write_atomically(target, partial(_link_or_copy, folder / name))
     for row in rows:
         if (name := media_path(row)) is not None:
             row["messages"][0]["content"][0] = media_block(_cached_name(name))

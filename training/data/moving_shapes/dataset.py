@@ -188,7 +188,7 @@ def write_evaluation_set(
     """
     skills = list((*IMAGE_SKILLS, *TEMPORAL_SKILLS) if skills is None else skills)
     _check_split(split)
-    _check_skills(skills, CHANCE, "skills")
+    _check_skills(skills, tuple(CHANCE), "skills")
     request = {
         "generator": SOURCE,
         "generator_version": GENERATOR_VERSION,
@@ -332,11 +332,11 @@ def _draw_evaluation_sample(
         scene = _draw_clip_of_class(skill, answer_class, rng)
         question = ask_about_clip(rng, scene, answer_class)
         return scene, [question], question.type, skill
-    question = None
-    while question is None:
+    while True:
         scene = draw_picture(rng, answer_class + 1 if skill == "count" else None)
-        question = ask_about_picture(rng, scene, skill, answer_class)
-    return scene, [question], question.type, skill
+        asked = ask_about_picture(rng, scene, skill, answer_class)
+        if asked is not None:
+            return scene, [asked], asked.type, skill
 
 
 def _story_row(seed: int, split: str, index: int) -> dict:

@@ -158,14 +158,16 @@ def ask_about_picture(
         if answer_class is not None:
             fresh = [each for each in fresh if each.colour == list(COLOURS)[answer_class]]
         target = _choose(rng, fresh)
-        return target and Question(skill, kind, f"what colour is the {target.shape} ?", target.colour, (target.name,))
+        if target is None:
+            return None
+        return Question(skill, kind, f"what colour is the {target.shape} ?", target.colour, (target.name,))
     if skill == "shape":
         if answer_class is not None:
             fresh = [each for each in fresh if each.shape == SHAPES[answer_class]]
         target = _choose(rng, fresh)
-        return target and Question(
-            skill, kind, f"what shape is the {target.colour} thing ?", target.shape, (target.name,)
-        )
+        if target is None:
+            return None
+        return Question(skill, kind, f"what shape is the {target.colour} thing ?", target.shape, (target.name,))
     if skill in ("left_right", "top_bottom"):
         return _ask_for_side(rng, scene, skill, answer_class)
     if skill == "count":
@@ -300,7 +302,7 @@ def converse_about_clip(
 
 
 def _choose(rng: np.random.Generator, candidates: Sequence[MovingShape]) -> MovingShape | None:
-    return candidates[rng.integers(len(candidates))] if candidates else None
+    return candidates[int(rng.integers(len(candidates)))] if candidates else None
 
 
 def _quarter(shape: MovingShape) -> str:

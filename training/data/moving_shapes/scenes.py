@@ -337,9 +337,9 @@ def _draw_two_appearances(rng: np.random.Generator, times: np.ndarray, num_sampl
     shapes = []
     for actor, start in enumerate(starts):
         visible = (bins >= start) & (bins < start + duration)
-        shapes.append(_draw_shape(rng, colours[actor], *centres[actor], len(times), visible))
+        shapes.append(_draw_shape(rng, colours[actor], centres[actor, 0], centres[actor, 1], len(times), visible))
     if has_bystander:
-        shapes.append(_draw_shape(rng, colours[2], *centres[2], len(times)))
+        shapes.append(_draw_shape(rng, colours[2], centres[2, 0], centres[2, 1], len(times)))
     return Scene(tuple(shapes), "appears_first")
 
 
