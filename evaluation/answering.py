@@ -277,8 +277,8 @@ def generate(
 
 def longest_truth(processor: FTFVProcessor, rows: Sequence[Mapping[str, Any]]) -> int:
     """Number of tokens of the longest truth."""
-    truths = [_text(row["messages"][-1]) for row in rows]
-    return max((len(ids) for ids in processor.tokenizer(truths, add_special_tokens=False)["input_ids"]), default=0)
+    truths = (_text(row["messages"][-1]) for row in rows)
+    return max((len(processor.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in truths), default=0)
 
 
 def make_answer(row: Mapping[str, Any], answer: str) -> Answer:

@@ -37,6 +37,7 @@ def write_report(path: str | os.PathLike, results: Mapping[str, Any]) -> None:
             - `title` (`str`): Title of the report.
             - `introduction` (`str`, *optional*): What was done, in a paragraph.
             - `setup` (`dict`, *optional*): Whatever else a reader should know, value by name.
+            - `examples` (`dict[str, str]`, *optional*): A question of each skill, to show what its name means.
             - `num_frames`, `tokens_per_frame` (`int`): T and K that `before`, `after` and `floor` were measured with.
             - `chance` (`dict[str, float]`): Chance level of the skills, 0 to 1.
             - `before`, `after` (`dict`): Scores by skill, from [`scores_to_dict`], of the model that training started
@@ -94,6 +95,9 @@ def _introduction(results: Mapping[str, Any]) -> list[str]:
     if results.get("setup"):
         lines = [[name, str(value)] for name, value in results["setup"].items()]
         paragraphs += ["How it was run:", format_table(["setting", "value"], lines)]
+    if results.get("examples"):
+        lines = [[skill, _in_cell(question)] for skill, question in results["examples"].items()]
+        paragraphs += ["What each skill asks, by an example:", format_table(["skill", "a question"], lines)]
     return paragraphs
 
 

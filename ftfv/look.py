@@ -36,18 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Writes the picture and prints its path."""
-    from transformers import AutoModelForImageTextToText, AutoProcessor
     from transformers.utils import logging
 
     from .evaluation.pictures import draw_kept_patches
     from .model_folder import check_model_folder
+    from .modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
+    from .processing.processing_ftfv import FTFVProcessor
 
     logging.set_verbosity_warning()
     logging.disable_progress_bar()
     check_model_folder(args.model)
     draw_kept_patches(
-        AutoModelForImageTextToText.from_pretrained(args.model),
-        AutoProcessor.from_pretrained(args.model),
+        FTFVForConditionalGeneration.from_pretrained(args.model),
+        FTFVProcessor.from_pretrained(args.model),
         args.video,
         args.output,
         tokens_per_frame=args.tokens_per_frame,

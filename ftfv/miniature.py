@@ -26,7 +26,7 @@ from .steps import Step, run_steps
 
 
 NUM_PICTURES = 20_000
-NUM_STORIES = 2_000
+NUM_STORIES = 500
 NUM_CLIPS = 4_000
 QUESTIONS_PER_SKILL = 240
 TOKENS_PER_FRAME = (1, 2, 4, 8, 16)
@@ -84,6 +84,8 @@ def _write_pictures(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
     from .training.data.moving_shapes import write_dataset, write_evaluation_set
 
     write_dataset(folder / "data" / "pictures", num_images=NUM_PICTURES, num_stories=NUM_STORIES, seed=0)
+    # Stage 3 sees the same pictures in conversations alone; text would only make its batches longer.
+    write_dataset(folder / "data" / "conversations", num_images=NUM_PICTURES, seed=0)
     write_evaluation_set(
         folder / "data" / "test",
         clips_per_skill=QUESTIONS_PER_SKILL,
@@ -117,7 +119,7 @@ def _join_parts(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
     return {"num_parameters": model.num_parameters()}
 
 
-def _image_stage(name: str, before: str) -> Step:
+def _image_stage(name: str, before: str, data: str) -> Step:
     def work(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
         from .moving_shapes_figures import measure_skills
         from .training.stages import read_duration, run_stage
@@ -125,7 +127,7 @@ def _image_stage(name: str, before: str) -> Step:
         stage = folder / "image" / name
         start = folder / "image" / before
         start = start if before == "start" else start / "model"
-        model = run_stage(f"miniature/{name}", start, folder / "data" / "pictures", stage, dtype="float32")
+        model = run_stage(f"miniature/{name}", start, folder / "data" / data, stage, dtype="float32")
         return {**measure_skills(model, folder / "data" / "test"), **read_duration(stage)}
 
     return Step(name, f"Image stage {name}, by trl sft", work)
@@ -213,9 +215,9 @@ STEPS = (
     Step("parts", "Vision tower and language model, pretrained from nothing", _make_parts),
     Step("pictures", "Pictures to learn from, clips and pictures to be tested on", _write_pictures),
     Step("join", "An image model with a new adapter", _join_parts),
-    _image_stage("align", "start"),
-    _image_stage("pretrain", "align"),
-    _image_stage("instruct", "pretrain"),
+    _image_stage("align", "start", "pictures"),
+    _image_stage("pretrain", "align", "pictures"),
+    _image_stage("instruct", "pretrain", "conversations"),
     Step("clips", "Clips to learn from, decoded once", _write_clips),
     Step("video", "S4-V with three seeds, and S3-IV, by trl sft", _video_runs),
     Step("figures", "What the video models reach", _measure_video),

@@ -16,7 +16,7 @@
 import torch
 from torch import nn
 
-from .configuration_ftfv import FTFVConfig
+from .configuration_ftfv import TOKEN_SAMPLERS, FTFVConfig
 
 
 class FTFVTokenSampler(nn.Module):
@@ -76,8 +76,10 @@ class FTFVTokenSampler(nn.Module):
             steps = torch.arange(tokens_per_frame, device=responses.device)
             spaced = (2 * steps + 1) * num_query_tokens // (2 * tokens_per_frame)
             kept = spaced.expand(*responses.shape[:-1], tokens_per_frame)
-        else:
+        elif token_sampler == "first":
             kept = queries[..., :tokens_per_frame]
+        else:
+            raise ValueError(f"`token_sampler` is {token_sampler!r}; expected one of {', '.join(TOKEN_SAMPLERS)}.")
 
         kept = kept.sort(dim=-1).values
         if self.config.token_order == "response":

@@ -130,7 +130,7 @@ class FTFVProcessor(ProcessorMixin):
             counts["num_image_tokens"] = [self._tokens_per_image] * len(image_sizes)
             counts["num_image_patches"] = [1] * len(image_sizes)
         if video_sizes is not None:
-            tokens_per_frame = kwargs.get("tokens_per_frame", self.video_processor.tokens_per_frame)
+            tokens_per_frame = kwargs.get("tokens_per_frame") or self.video_processor.tokens_per_frame
             counts["num_video_tokens"] = [num_frames * tokens_per_frame for num_frames, _, _ in video_sizes]
         return MultiModalData(**counts)
 

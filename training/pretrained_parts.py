@@ -57,14 +57,6 @@ IGNORE_INDEX = -100
 PATCH_LABEL_REACH = 11.0
 # Centres are learned as (pixels - 42) / 20, about -1.5 to 1.5.
 CENTRE_SCALE = 20.0
-# Weight of the loss on scenes and questions beside that on answers. The words "red circle" of a question are foretold
-# by finding them in the scene, which is the look-up that answers need and are too few to teach quickly.
-CONTEXT_LOSS_WEIGHT = 0.25
-
-# Queries and keys of the language model start out equal, so that a word attends to its repetitions from the first step
-# on: finding in the scene what the question names is the look-up that is slowest to learn.
-QUERY_KEY_GAIN = 1.0
-
 # Held-out scenes behind the final figures; those shown while training come from a quarter of them.
 EVALUATION_PICTURES = 500
 EVALUATION_STORIES_PER_SKILL = 400
@@ -124,8 +116,7 @@ class DensePatchModel(nn.Module):
         self.centre_head = nn.Linear(config.hidden_size, 2)
 
     def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Maps `(B, 3, S, S)` pixels to colour logits `(B, M, 7)`, shape logits `(B, M, 5)` and centres `(B, M,
-        2)`."""
+        """Maps pixels `(B, 3, S, S)` to logits of colour `(B, M, 7)` and shape `(B, M, 5)` and centres `(B, M, 2)`."""
         features = self.tower(pixel_values).last_hidden_state
         # the tower ends without a normalisation; the adapter has one of its own here
         features = nn.functional.layer_norm(features, features.shape[-1:])
@@ -232,24 +223,18 @@ def pretrain_language(
     torch.manual_seed(arguments.seed)
     tokenizer = build_tokenizer()
     model = LlamaForCausalLM(build_language_config(tokenizer))
-    for layer in model.model.layers:
-        attention = layer.self_attn
-        nn.init.orthogonal_(attention.q_proj.weight, gain=QUERY_KEY_GAIN)
-        attention.k_proj.weight.data.copy_(attention.q_proj.weight.data)
 
     def training_loss(rng: np.random.Generator) -> torch.Tensor:
         # Short and long stories go through the model in two halves, which saves a third of the padding.
         stories = sorted((draw_story(rng) for _ in range(arguments.batch_size)), key=lambda story: len(story.text()))
         middle = arguments.batch_size // 2
-        losses, are_answers = [], []
+        losses = []
         for half in filter(None, (stories[:middle], stories[middle:])):
             input_ids, labels = encode_stories(half, tokenizer)
-            logits = _next_token_logits(model, input_ids)
-            is_word = input_ids[:, 1:] != tokenizer.pad_token_id
-            losses.append(nn.functional.cross_entropy(logits[is_word], input_ids[:, 1:][is_word], reduction="none"))
-            are_answers.append(labels[:, 1:][is_word] != IGNORE_INDEX)
-        loss, is_answer = torch.cat(losses), torch.cat(are_answers)
-        return loss[is_answer].mean() + CONTEXT_LOSS_WEIGHT * loss[~is_answer].mean()
+            logits, labels = _next_token_logits(model, input_ids), labels[:, 1:]
+            is_answer = labels != IGNORE_INDEX
+            losses.append(nn.functional.cross_entropy(logits[is_answer], labels[is_answer], reduction="none"))
+        return torch.cat(losses).mean()
 
     def evaluate(share: float) -> dict[str, float]:
         accuracy = {}

@@ -15,6 +15,7 @@
 
 import argparse
 import json
+import runpy
 import shlex
 import subprocess
 import sys
@@ -70,6 +71,14 @@ def test_help_lists_every_command(capsys):
     for name, entry in cli.COMMANDS.items():
         assert name in printed
         assert entry.summary.split()[0] in printed
+
+
+def test_python_m_ftfv_is_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ftfv", "--version"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("ftfv", run_name="__main__")
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"ftfv {ftfv.__version__}\n"
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
@@ -147,7 +156,7 @@ def test_debug_before_or_after_the_command_shows_the_traceback(arguments, comman
 
 def test_json_is_the_only_thing_on_stdout(command, capfd):
     def run(args):
-        print("from python")
+        sys.stdout.write("from python\n")
         subprocess.run(["echo", "from a child"], check=True)
         return {"accuracy": 0.9, "words": args.words}
 
@@ -161,7 +170,7 @@ def test_json_is_the_only_thing_on_stdout(command, capfd):
 def test_stdout_is_given_back_after_an_error_under_json(command, capfd):
     command(raiser(ValueError("wrong")))
     assert cli.main(["fake", "--json"]) == 1
-    print("after")
+    sys.stdout.write("after\n")
     assert capfd.readouterr() == ("after\n", "ftfv fake: error: wrong\n")
 
 

@@ -96,7 +96,6 @@ _CAPTION_SHARE_OF_CONVERSATIONS = 0.15
 NUMBERS = ("zero", "one", "two", "three", "four")
 # said of 0, 1 and 2 turns
 _TURNS = ("never turns", "turns once", "turns twice")
-_TURN = ("never turn", "turn once", "turn twice")
 _MIDDLE = FRAME_SIZE / 2
 # Pixels: what lies closer to the middle, or to each other along the asked axis, is not asked about.
 _MIN_OFFSET = 4.0
@@ -182,8 +181,7 @@ def ask_about_picture(
 
 
 def describe_picture(scene: Scene, *, detailed: bool) -> Question:
-    """Asks for a description of a picture: its shapes from left to right and, if `detailed`, the quarter each is
-    in."""
+    """Asks for a description of a picture: its shapes from left to right, if `detailed` with the quarter of each."""
     names = tuple(shape.name for shape in scene.shapes)
     shapes = sorted(scene.shapes, key=lambda shape: shape.x[0])
     if not detailed:
@@ -231,7 +229,7 @@ def reason_about_clip(rng: np.random.Generator, scene: Scene, answer_class: int 
         return Question("direction", "reasoning", f"does the {first} move {asked} ?", answer)
     if scene.skill == "turns":
         num_turns = int(rng.choice([n for n in range(3) if n != scene.num_turns])) if is_no else scene.num_turns
-        return Question("turns", "reasoning", f"does the {first} {_TURN[num_turns]} ?", answer)
+        return Question("turns", "reasoning", f"does the {first} turn {NUMBERS[num_turns]} times ?", answer)
     names = [shape.name for shape in scene.shapes[:2]]
     before, after = reversed(names) if is_no else names
     verb = "move" if scene.skill == "moves_first" else "appear"

@@ -53,8 +53,7 @@ class TextStory:
     questions: tuple[Question, ...]
 
     def turns(self) -> list[tuple[str, str]]:
-        """The turns in the plain format: what is given (`<s>user: ... assistant:`) and what is answered
-        (`left</s>`)."""
+        """The turns in the plain format: what is given (`<s>user: ... assistant:`), what is answered (`left</s>`)."""
         prompts = [f"user: {question.text} assistant:" for question in self.questions]
         prompts[0] = f"<s>user: {self.scene} {self.questions[0].text} assistant:"
         return [(prompt, f"{question.answer}</s>") for prompt, question in zip(prompts, self.questions, strict=True)]

@@ -1,0 +1,103 @@
+# Copyright 2026 The FTFV Authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The plot of accuracy and cost: complete, readable in size, with nothing cut off."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from ftfv.evaluation.plots import BLUE, GREEN, ORANGE, format_quantity, plot_accuracy_and_cost, spread
+from ftfv.evaluation.scoring import Score
+
+
+COUNTS = (1, 2, 4, 8, 16)
+SKILLS = ("direction", "appears_first")
+TOP = {count: {skill: Score.from_counts(100 + 5 * count, 200) for skill in SKILLS} for count in COUNTS}
+RANDOM = {count: {skill: Score.from_counts(90 + 5 * count, 200) for skill in SKILLS} for count in COUNTS[:-1]}
+COST = {count: 8 * count for count in COUNTS}
+
+
+def read_picture(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def has_colour(picture: np.ndarray, colour: str) -> bool:
+    return bool((np.abs(picture - 255 * np.array(to_rgb(colour))).max(axis=-1) < 3).sum() > 50)
+
+
+def test_the_plot_shows_both_samplers_floor_and_chance(tmp_path):
+    path = tmp_path / "plot.png"
+    floor = {skill: Score.from_counts(60, 200) for skill in SKILLS}
+    plot_accuracy_and_cost(path, TOP, COST, random=RANDOM, floor=floor, chance={"direction": 0.25})
+
+    picture = read_picture(path)
+    assert picture.shape[1] >= 1000 and picture.shape[0] >= 600
+    assert all(has_colour(picture, colour) for colour in (BLUE, ORANGE, GREEN))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_reaches_the_border(tmp_path):
+    path = tmp_path / "plot.png"
+    floor = {skill: Score.from_counts(0, 200) for skill in SKILLS}
+    cost = {count: 123456789012 * count for count in COUNTS}
+    plot_accuracy_and_cost(
+        path,
+        TOP,
+        cost,
+        random=RANDOM,
+        floor=floor,
+        chance=dict.fromkeys(SKILLS, 0.0),
+        cost_label="language model FLOPs",
+    )
+
+    picture = read_picture(path)
+    for border in (picture[:2], picture[-2:], picture[:, :2], picture[:, -2:]):
+        assert (border == 255).all()
+
+
+def test_one_skill_and_one_sampler_are_enough(tmp_path):
+    plot_accuracy_and_cost(tmp_path / "plot.png", {4: TOP[4]}, {4: 32}, skills=["direction"])
+
+    picture = read_picture(tmp_path / "plot.png")
+    assert has_colour(picture, BLUE) and not has_colour(picture, ORANGE) and not has_colour(picture, GREEN)
+
+
+def test_missing_scores_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="`top` is empty"):
+        plot_accuracy_and_cost(tmp_path / "plot.png", {}, {})
+    with pytest.raises(ValueError, match=r"no scores for \(K, skill\) \[\(2, 'turns'\)\]"):
+        plot_accuracy_and_cost(tmp_path / "plot.png", {1: {"turns": TOP[1]["direction"]}, 2: {}}, COST)
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_are_moved_apart_no_more_than_needed():
+    assert spread([0.5, 0.25], 0.1, 0.0, 1.0) == [0.5, 0.25]
+    assert spread([0.5, 0.48], 0.1, 0.0, 1.0) == pytest.approx([0.54, 0.44])
+    assert spread([0.0, 0.0], 0.1, 0.0, 1.0) == pytest.approx([0.0, 0.1])
+    moved = spread([0.95, 1.0, 0.97], 0.1, 0.0, 1.0)
+    assert moved == pytest.approx([0.8, 1.0, 0.9])
+    assert all(above - below > 0.0999 for below, above in pairwise(sorted(moved)))
+    assert spread([], 0.1, 0.0, 1.0) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (64, "64"), (1024, "1.02k"), (33.75e6, "33.8M"), (2.5e9, "2.5G"), (41.31e12, "41.3T")],
+)
+def test_quantities_have_three_digits(value, text):
+    assert format_quantity(value) == text
