@@ -89,9 +89,9 @@ _SKILL_TYPES = MappingProxyType(
 )
 # How often a conversation about a picture asks for each skill: places most often, being slowest to learn.
 _PICTURE_CONVERSATION_WEIGHTS = MappingProxyType(
-    {"colour": 2, "shape": 1, "left_right": 2, "top_bottom": 2, "count": 1, "exist": 1, "relation": 1}
+    {"colour": 2, "shape": 3, "left_right": 3, "top_bottom": 6, "count": 1, "exist": 1, "relation": 1}
 )
-_CAPTION_SHARE_OF_CONVERSATIONS = 0.15
+_CAPTION_SHARE_OF_CONVERSATIONS = 0.1
 
 NUMBERS = ("zero", "one", "two", "three", "four")
 # said of 0, 1 and 2 turns
