@@ -20,6 +20,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `ftfv demo`."""
     parser.add_argument("--output", default="demo", help="folder to work in (default: demo)")
     parser.add_argument("--stop-after", help="last step to run, such as clips; a rerun continues")
+    parser.add_argument("--clips", type=int, default=NUM_CLIPS, help=f"clips to train on (default: {NUM_CLIPS})")
+    parser.add_argument(
+        "--questions-per-skill",
+        type=int,
+        default=QUESTIONS_PER_SKILL,
+        help=f"questions to test each skill with, a multiple of 12 (default: {QUESTIONS_PER_SKILL})",
+    )
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any] | None:
     """Runs all steps that are not done yet; says where the report lies, or returns the results for `--json`."""
     folder = Path(args.output).resolve()
-    results = run_steps(folder, STEPS, args.stop_after)
+    write_clips = partial(_write_clips, num_clips=args.clips, questions_per_skill=args.questions_per_skill)
+    steps = (Step("clips", "Clips to learn from and to be tested on", write_clips), *LATER_STEPS)
+    results = run_steps(folder, steps, args.stop_after)
     if args.json:
         return results
     for answer in results.get("ask", []):
@@ -57,20 +67,20 @@ def run(args: argparse.Namespace) -> dict[str, Any] | None:
     return None
 
 
-def _write_clips(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
+def _write_clips(folder: Path, results: dict[str, Any], num_clips: int, questions_per_skill: int) -> dict[str, Any]:
     from .training.data.frame_cache import cache_frames
     from .training.data.moving_shapes import write_dataset, write_evaluation_set
 
-    write_dataset(folder / "clips", num_clips=NUM_CLIPS, clip_mix=CLIP_MIX, seed=0)
+    write_dataset(folder / "clips", num_clips=num_clips, clip_mix=CLIP_MIX, seed=0)
     cache_frames(folder / "clips")
     write_evaluation_set(
         folder / "held_out",
-        clips_per_skill=QUESTIONS_PER_SKILL,
-        images_per_skill=QUESTIONS_PER_SKILL,
+        clips_per_skill=questions_per_skill,
+        images_per_skill=questions_per_skill,
         seed=1,
         split="test",
     )
-    return {"num_clips": NUM_CLIPS, "clip_mix": CLIP_MIX, "questions_per_skill": QUESTIONS_PER_SKILL}
+    return {"num_clips": num_clips, "clip_mix": CLIP_MIX, "questions_per_skill": questions_per_skill}
 
 
 def _copy_image_model(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
@@ -182,8 +192,7 @@ def _write_report(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
     return write_demo_report(folder, results)
 
 
-STEPS = (
-    Step("clips", "Clips to learn from and to be tested on", _write_clips),
+LATER_STEPS = (
     Step("image_model", "The shipped image model, with its code", _copy_image_model),
     Step("before", "What the image model can do, shown single pictures and 8 frames", _measure_before),
     Step("s4v", "S4-V: training on videos alone, by trl sft", _train),

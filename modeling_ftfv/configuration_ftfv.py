@@ -13,6 +13,8 @@
 # limitations under the License.
 """Configuration of FTFV: vision tower, adapter, language model and the token sampler's options."""
 
+from typing import Any
+
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
@@ -67,7 +69,7 @@ class FTFVVisionConfig(PreTrainedConfig):
     attention_dropout: float | int = 0.0
     initializer_range: float = 0.02
 
-    def validate_architecture(self):
+    def validate_architecture(self) -> None:
         super().validate_architecture()
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
@@ -110,7 +112,7 @@ class FTFVAdapterConfig(PreTrainedConfig):
     attention_dropout: float | int = 0.0
     initializer_range: float = 0.02
 
-    def validate_architecture(self):
+    def validate_architecture(self) -> None:
         super().validate_architecture()
         _check_square("num_query_tokens", self.num_query_tokens)
         if self.hidden_size is not None and (self.hidden_size % 4 or self.hidden_size % self.num_attention_heads):
@@ -172,7 +174,7 @@ class FTFVConfig(PreTrainedConfig):
             },
         ),
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="ftfv_vision_model"),
-        "adapter_config": FTFVAdapterConfig,
+        "adapter_config": SubConfigSpec(config_class=FTFVAdapterConfig),
     }
 
     vision_config: dict | PreTrainedConfig | None = None
@@ -188,7 +190,7 @@ class FTFVConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
     initializer_range: float = 0.02
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         if not __name__.startswith("transformers_modules."):
             # With the package imported, `pipeline()` takes the class from PIPELINE_REGISTRY; the key in config.json
             # would make it ask for `trust_remote_code` first. `to_dict` writes it back.
@@ -199,7 +201,7 @@ class FTFVConfig(PreTrainedConfig):
         if self.adapter_config.vision_hidden_size is None:
             self.adapter_config.vision_hidden_size = self.vision_config.hidden_size
 
-    def validate_architecture(self):
+    def validate_architecture(self) -> None:
         super().validate_architecture()
         # Again, now that its widths are filled in.
         self.adapter_config.validate_architecture()
@@ -230,7 +232,7 @@ class FTFVConfig(PreTrainedConfig):
                     "it out to take that one."
                 )
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         output = super().to_dict()
         output["auto_map"] = dict(AUTO_MAP)
         output["custom_pipelines"] = {task: dict(entry) for task, entry in CUSTOM_PIPELINES.items()}

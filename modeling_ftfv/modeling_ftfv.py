@@ -68,8 +68,8 @@ class FTFVFeaturesOutput(BaseModelOutputWithPooling):
         padding or keeps fewer than another.
     """
 
-    responses: torch.FloatTensor | None = None
-    token_indices: torch.LongTensor | None = None
+    responses: torch.Tensor | None = None
+    token_indices: torch.Tensor | None = None
 
 
 @auto_docstring(
@@ -86,8 +86,8 @@ class FTFVModelOutputWithPast(BaseModelOutputWithPast):
         Video tokens as they entered the language model, see `FTFVFeaturesOutput.pooler_output`.
     """
 
-    image_hidden_states: torch.FloatTensor | list[torch.FloatTensor] | None = None
-    video_hidden_states: torch.FloatTensor | list[torch.FloatTensor] | None = None
+    image_hidden_states: torch.Tensor | list[torch.Tensor] | None = None
+    video_hidden_states: torch.Tensor | list[torch.Tensor] | None = None
 
 
 @auto_docstring(
@@ -113,8 +113,8 @@ class FTFVCausalLMOutputWithPast(ModelOutput):
     past_key_values: Cache | None = None
     hidden_states: tuple[torch.FloatTensor] | None = None
     attentions: tuple[torch.FloatTensor] | None = None
-    image_hidden_states: torch.FloatTensor | list[torch.FloatTensor] | None = None
-    video_hidden_states: torch.FloatTensor | list[torch.FloatTensor] | None = None
+    image_hidden_states: torch.Tensor | list[torch.Tensor] | None = None
+    video_hidden_states: torch.Tensor | list[torch.Tensor] | None = None
 
 
 def interpolate_positions(position_table: torch.Tensor, num_patches: int) -> torch.Tensor:
@@ -382,7 +382,7 @@ class FTFVAdapterAttention(nn.Module):
 class FTFVPreTrainedModel(PreTrainedModel):
     config: FTFVConfig
     base_model_prefix = "model"
-    input_modalities = ("image", "video", "text")
+    input_modalities = ["image", "video", "text"]
     supports_gradient_checkpointing = True
     _no_split_modules = ["FTFVVisionLayer", "FTFVAdapter"]
     _skip_keys_device_placement = ["past_key_values"]
@@ -416,9 +416,9 @@ class FTFVPreTrainedModel(PreTrainedModel):
     """
 )
 class FTFVVisionModel(FTFVPreTrainedModel):
-    config: FTFVVisionConfig
+    config: FTFVVisionConfig  # type: ignore[assignment]
     main_input_name = "pixel_values"
-    input_modalities = ("image",)
+    input_modalities = ["image"]
     _can_record_outputs = {
         "hidden_states": FTFVVisionLayer,
         "attentions": FTFVVisionAttention,
@@ -439,7 +439,7 @@ class FTFVVisionModel(FTFVPreTrainedModel):
     @auto_docstring
     def forward(
         self, pixel_values: torch.FloatTensor, **kwargs: Unpack[TransformersKwargs]
-    ) -> tuple | BaseModelOutputWithPooling:
+    ) -> tuple | BaseModelOutput:
         hidden_states = self.pre_layernorm(self.embeddings(pixel_values))
         return BaseModelOutput(last_hidden_state=self.encoder(hidden_states, **kwargs))
 
@@ -451,7 +451,7 @@ class FTFVVisionModel(FTFVPreTrainedModel):
     """
 )
 class FTFVAdapter(FTFVPreTrainedModel):
-    config: FTFVAdapterConfig
+    config: FTFVAdapterConfig  # type: ignore[assignment]
     main_input_name = "hidden_states"
 
     def __init__(self, config: FTFVAdapterConfig, sampler: FTFVTokenSampler):
@@ -537,7 +537,7 @@ class FTFVModel(FTFVPreTrainedModel):
         else:
             self.vision_tower = AutoModel.from_config(config.vision_config)
         self.temporal_encoding = FTFVTemporalEncoding(config)
-        self.multi_modal_projector = FTFVAdapter(config.adapter_config, FTFVTokenSampler(config))
+        self.multi_modal_projector = FTFVAdapter(config.adapter_config, FTFVTokenSampler(config))  # type: ignore[arg-type]
         self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
 
@@ -629,7 +629,7 @@ class FTFVModel(FTFVPreTrainedModel):
             padded_indices = nn.utils.rnn.pad_sequence(indices[num_images:], batch_first=True, padding_value=-1)
             outputs["video"] = FTFVFeaturesOutput(
                 last_hidden_state=_scatter_frames(vision_outputs.last_hidden_state[num_images:], mask, 0),
-                pooler_output=videos if ragged else torch.stack(videos),
+                pooler_output=videos if ragged else torch.stack(videos),  # type: ignore[arg-type]
                 hidden_states=_slice_all(vision_outputs.hidden_states, slice(num_images, None)),
                 attentions=_slice_all(vision_outputs.attentions, slice(num_images, None)),
                 responses=_scatter_frames(responses[num_images:], mask, 0),
@@ -637,7 +637,9 @@ class FTFVModel(FTFVPreTrainedModel):
             )
         return outputs
 
-    def _check_frame_mask(self, pixel_values_videos: torch.Tensor, video_frame_mask: torch.Tensor | None):
+    def _check_frame_mask(
+        self, pixel_values_videos: torch.Tensor, video_frame_mask: torch.Tensor | None
+    ) -> torch.Tensor:
         if pixel_values_videos.ndim != 5:
             raise ValueError(
                 f"`pixel_values_videos` has shape {tuple(pixel_values_videos.shape)}; expected (num_videos, "
@@ -709,7 +711,7 @@ class FTFVModel(FTFVPreTrainedModel):
 
     def get_placeholder_mask(
         self, input_ids: torch.LongTensor | None, inputs_embeds: torch.FloatTensor, modality: str
-    ) -> torch.BoolTensor:
+    ) -> torch.Tensor:
         """
         Where the prompt holds placeholders of `modality`, by id or, when only embeddings are given, by comparing them.
 
@@ -759,11 +761,12 @@ class FTFVModel(FTFVPreTrainedModel):
             ),
         )
         pooled = pooled.to(inputs_embeds.device, inputs_embeds.dtype)
-        return inputs_embeds.masked_scatter(mask.unsqueeze(-1).to(inputs_embeds.device), pooled)
+        mask = mask.unsqueeze(-1).to(inputs_embeds.device)
+        return inputs_embeds.masked_scatter(mask, pooled)  # type: ignore[return-value]
 
     @can_return_tuple
     @auto_docstring
-    def forward(
+    def forward(  # type: ignore[misc]
         self,
         input_ids: torch.LongTensor | None = None,
         pixel_values: torch.FloatTensor | None = None,
@@ -872,7 +875,7 @@ class FTFVForConditionalGeneration(FTFVPreTrainedModel, GenerationMixin):
 
     @can_return_tuple
     @auto_docstring
-    def forward(
+    def forward(  # type: ignore[misc]
         self,
         input_ids: torch.LongTensor | None = None,
         pixel_values: torch.FloatTensor | None = None,

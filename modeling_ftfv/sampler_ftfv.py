@@ -32,7 +32,7 @@ class FTFVTokenSampler(nn.Module):
         super().__init__()
         self.config = config
 
-    def forward(self, responses: torch.Tensor, tokens_per_frame: int) -> torch.LongTensor:
+    def forward(self, responses: torch.Tensor, tokens_per_frame: int) -> torch.Tensor:
         r"""
         Args:
             responses (`torch.Tensor` of shape `(..., num_query_tokens)`):

@@ -13,6 +13,8 @@
 # limitations under the License.
 """Images to pixel values, as Qwen-VL takes them: a square of fixed size, aspect ratio not kept."""
 
+from typing import Any
+
 from transformers.image_processing_backends import TorchvisionBackend
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD, PILImageResampling
 from transformers.utils import auto_docstring
@@ -35,7 +37,7 @@ class FTFVImageProcessor(TorchvisionBackend):
     do_normalize = True
     do_convert_rgb = True
 
-    def fetch_images(self, image_url_or_urls):
+    def fetch_images(self, image_url_or_urls: str | list) -> Any:
         """
         Loads paths and URLs; a relative path starts from the environment variable `FTFV_MEDIA_ROOT`.
 

@@ -13,6 +13,10 @@
 # limitations under the License.
 """`pipeline("video-text-to-text")`: a video and a question in, an answer out."""
 
+from os import PathLike
+from typing import Any
+
+from transformers.configuration_utils import PreTrainedConfig
 from transformers.pipelines.any_to_any import AnyToAnyPipeline
 from transformers.utils import logging
 
@@ -36,14 +40,22 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
     arguments.
     """
 
-    def __init__(self, *args, **kwargs):
+    processor: Any  # the base class knows no more than `ProcessorMixin`
+
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         check_agreement(self.model.config, self.processor)
 
-    def check_model_type(self, supported_models):
+    def check_model_type(self, supported_models: Any) -> None:
         """The base class knows the models of the library only."""
 
-    def _sanitize_parameters(self, tokens_per_frame=None, num_frames=None, processor_kwargs=None, **kwargs):
+    def _sanitize_parameters(
+        self,
+        tokens_per_frame: int | None = None,
+        num_frames: int | None = None,
+        processor_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> tuple[dict, dict, dict]:
         """
         tokens_per_frame (`int`, *optional*): tokens per frame (K), the processor's own when not given.
         num_frames (`int`, *optional*): frames to look at; a shorter video gives all it has.
@@ -54,7 +66,7 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
             processor_kwargs = {**(processor_kwargs or {}), **ours}
         return super()._sanitize_parameters(processor_kwargs=processor_kwargs, **kwargs)
 
-    def __call__(self, text=None, videos=None, **kwargs):
+    def __call__(self, text: Any = None, videos: Any = None, **kwargs: Any) -> Any:
         """
         Args:
             text (`str`, `list[str]` or a chat): the question; the prompt of a chat model is built around it when
@@ -78,7 +90,7 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
             videos = None
         return super().__call__(text=text, videos=videos, **kwargs)
 
-    def _as_chat(self, video, question: str | None) -> list[dict]:
+    def _as_chat(self, video: Any, question: str | None) -> list[dict]:
         if not question or not question.strip():
             raise ValueError("The question is empty; expected text to answer, such as 'What happens in the video?'.")
         for token in (self.processor.video_token, self.processor.image_token):
@@ -90,7 +102,7 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
         content = [{"type": "video", "video": video}, {"type": "text", "text": question}]
         return [{"role": "user", "content": content}]
 
-    def preprocess(self, inputs=None, **kwargs):
+    def preprocess(self, inputs: Any = None, **kwargs: Any) -> Any:
         model_inputs = super().preprocess(inputs, **kwargs)
         asked = (kwargs.get("processor_kwargs") or {}).get("max_num_frames")
         if asked is not None and "video_frame_mask" in model_inputs:
@@ -99,13 +111,13 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
                 logger.warning(f"{asked} frames were asked for but the video has {shortest}; all of them are used.")
         return model_inputs
 
-    def save_pretrained(self, save_directory, **kwargs):
+    def save_pretrained(self, save_directory: str | PathLike, **kwargs: Any) -> None:
         """Saves model and processor; the base class would leave out parts of the latter."""
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory, **kwargs)
 
 
-def check_agreement(config, processor) -> None:
+def check_agreement(config: PreTrainedConfig, processor: Any) -> None:
     """
     Refuses a model and a processor that were not made for each other.
 

@@ -17,7 +17,7 @@ Text, images and videos to model inputs; each placeholder grows to the number of
 
 import hashlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessorMixin
@@ -42,13 +42,13 @@ TOKENS_PER_FRAME_SEED = "FTFV_TOKENS_PER_FRAME_SEED"
 class FTFVProcessor(ProcessorMixin):
     def __init__(
         self,
-        image_processor=None,
-        video_processor=None,
-        tokenizer=None,
-        chat_template=None,
+        image_processor: Any = None,
+        video_processor: Any = None,
+        tokenizer: Any = None,
+        chat_template: str | None = None,
         num_query_tokens: int = 256,
         sample_images: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         r"""
         num_query_tokens (`int`, *optional*, defaults to 256):
@@ -71,7 +71,9 @@ class FTFVProcessor(ProcessorMixin):
         `tokens_per_frame`, `max_num_frames`, `clip` and `video_backend` ([`FTFVVideoProcessorKwargs`]).
         """
     )
-    def __call__(self, images=None, text=None, videos=None, audio=None, **kwargs) -> BatchFeature:
+    def __call__(
+        self, images: Any = None, text: Any = None, videos: Any = None, audio: Any = None, **kwargs: Any
+    ) -> BatchFeature:
         r"""
         Returns:
             `BatchFeature` with `input_ids` and `attention_mask` `(batch_size, sequence_length)`, for images
@@ -94,7 +96,7 @@ class FTFVProcessor(ProcessorMixin):
             inputs["offset_mapping"] = inputs["offset_mapping"].tolist()
         return inputs
 
-    def _process_videos(self, videos, **kwargs):
+    def _process_videos(self, videos: Any, **kwargs: Any) -> Any:
         tokens_per_frame = kwargs.get("tokens_per_frame")
         if tokens_per_frame is None:
             tokens_per_frame = self.video_processor.tokens_per_frame
@@ -105,18 +107,23 @@ class FTFVProcessor(ProcessorMixin):
             )
         return super()._process_videos(videos, **kwargs)
 
-    def replace_video_token(self, video_inputs: dict, video_idx: int, **kwargs) -> str:
+    def replace_video_token(self, video_inputs: dict, video_idx: int, **kwargs: Any) -> str:
         num_frames = int(video_inputs["video_frame_mask"][video_idx].sum())
         return self.video_token * (num_frames * int(video_inputs["tokens_per_frame"][video_idx]))
 
-    def replace_image_token(self, image_inputs: dict, image_idx: int, **kwargs) -> str:
+    def replace_image_token(self, image_inputs: dict, image_idx: int, **kwargs: Any) -> str:
         return self.image_token * self._tokens_per_image
 
     @property
     def _tokens_per_image(self) -> int:
         return self.video_processor.tokens_per_frame if self.sample_images else self.num_query_tokens
 
-    def _get_num_multimodal_tokens(self, image_sizes=None, video_sizes=None, **kwargs) -> MultiModalData:
+    def _get_num_multimodal_tokens(
+        self,
+        image_sizes: list[tuple[int, int]] | None = None,
+        video_sizes: list[tuple[int, int, int]] | None = None,
+        **kwargs: Any,
+    ) -> MultiModalData:
         """
         Number of placeholder tokens of images and videos of the given sizes, for vLLM.
 

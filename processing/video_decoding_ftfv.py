@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from typing import Any
 from urllib.request import urlopen
 
 import numpy as np
@@ -29,7 +30,7 @@ try:  # transformers >= 5.21
     from transformers.utils import is_torchcodec_usable
 except ImportError:
     # Older versions cannot tell whether torchcodec finds its FFmpeg, so it is never chosen there.
-    def is_torchcodec_usable(**kwargs) -> bool:
+    def is_torchcodec_usable(**kwargs: Any) -> bool:
         return False
 
 
@@ -78,7 +79,7 @@ class TorchcodecReader:
     def __init__(self, source: str | BytesIO):
         from torchcodec.decoders import VideoDecoder
 
-        self.decoder = VideoDecoder(source, num_ffmpeg_threads=0)
+        self.decoder = VideoDecoder(source, num_ffmpeg_threads=0)  # type: ignore[arg-type]
         metadata = self.decoder.metadata
         self.metadata = VideoMetadata(
             total_num_frames=metadata.num_frames or 0,
@@ -121,7 +122,7 @@ class FrameCacheReader:
     are read.
     """
 
-    def __init__(self, source: str):
+    def __init__(self, source: str | BytesIO):
         self.frames = np.load(source, mmap_mode="r")
         if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8:
             raise ValueError(
@@ -140,7 +141,11 @@ class FrameCacheReader:
         return np.ascontiguousarray(self.frames[indices])
 
 
-READERS = {"torchcodec": TorchcodecReader, "pyav": PyAVReader, "decord": DecordReader}
+READERS: dict[str, Callable[[str | BytesIO], Any]] = {
+    "torchcodec": TorchcodecReader,
+    "pyav": PyAVReader,
+    "decord": DecordReader,
+}
 
 
 def resolve_media_path(path: str) -> str:

@@ -16,6 +16,8 @@ Videos to pixel values: evenly sampled frames, each a square of fixed size, padd
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +26,7 @@ from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD, PILImage
 from transformers.processing_utils import VideosKwargs
 from transformers.utils import TensorType
 from transformers.video_processing_utils import BaseVideoProcessor
-from transformers.video_utils import VideoMetadata
+from transformers.video_utils import VideoInput, VideoMetadata
 
 from .video_decoding_ftfv import read_video
 
@@ -58,14 +60,16 @@ class FTFVVideoProcessor(BaseVideoProcessor):
     do_normalize = True
     do_convert_rgb = True
     do_sample_frames = True
+    num_frames: int | None
+    fps: float | None
     max_num_frames = 8
     clip = None
     tokens_per_frame = 128
     video_backend = None
-    valid_kwargs = FTFVVideoProcessorKwargs
+    valid_kwargs = FTFVVideoProcessorKwargs  # type: ignore[assignment]
     model_input_names = ["pixel_values_videos", "video_frame_mask", "tokens_per_frame"]
 
-    def preprocess(self, videos, **kwargs) -> BatchFeature:
+    def preprocess(self, videos: VideoInput, **kwargs: Any) -> BatchFeature:
         """See [`FTFVVideoProcessorKwargs`] for what is ours, and the base class for the rest."""
         if kwargs.get("tokens_per_frame") is None:
             kwargs["tokens_per_frame"] = self.tokens_per_frame
@@ -82,7 +86,7 @@ class FTFVVideoProcessor(BaseVideoProcessor):
         fps: int | float | None = None,
         max_num_frames: int | None = None,
         clip: tuple[float, float] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> np.ndarray:
         """
         Indices of the middle frames of equal parts: `floor((i + 0.5) * n / T)` for T of n frames, inside `clip` if
@@ -133,7 +137,7 @@ class FTFVVideoProcessor(BaseVideoProcessor):
             )
         return first + (2 * np.arange(num_frames) + 1) * total // (2 * num_frames)
 
-    def fetch_videos(self, video_url_or_urls, sample_indices_fn=None):
+    def fetch_videos(self, video_url_or_urls: str | list, sample_indices_fn: Callable | None = None) -> Any:
         """Decodes paths and URLs; a relative path starts from the environment variable `FTFV_MEDIA_ROOT`."""
         if isinstance(video_url_or_urls, (list, tuple)):
             return list(
@@ -146,7 +150,7 @@ class FTFVVideoProcessor(BaseVideoProcessor):
         videos: list[torch.Tensor],
         tokens_per_frame: int | None,
         return_tensors: str | TensorType | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> BatchFeature:
         if tokens_per_frame is None or tokens_per_frame < 1:
             raise ValueError(f"`tokens_per_frame` is {tokens_per_frame}; expected at least 1.")

@@ -151,7 +151,9 @@ def test_command_runs_from_the_installed_package(clean_environment: Path, tmp_pa
 
 
 def test_first_step_of_the_demo_runs_from_the_installed_package(clean_environment: Path, tmp_path: Path):
-    run(clean_environment / "ftfv", "demo", "--output", tmp_path / "demo", "--stop-after", "clips", cwd=tmp_path)
+    size = ("--clips", 24, "--questions-per-skill", 12)
+    command = ("demo", "--output", tmp_path / "demo", "--stop-after", "clips", *size)
+    run(clean_environment / "ftfv", *command, cwd=tmp_path)
     assert any((tmp_path / "demo").rglob("*.mp4"))
 
 
