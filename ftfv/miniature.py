@@ -45,16 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Runs all steps that are not done yet and writes report.md."""
+    """Runs all steps that are not done yet and writes report.md about those that are."""
+    from .miniature_report import write_miniature_report
+
     folder = Path(args.output).resolve()
-    run_steps(folder, STEPS, args.stop_after)
+    results = run_steps(folder, STEPS, args.stop_after)
+    write_miniature_report(folder / "report.md", results)
     if args.assets:
         from .miniature_assets import write_assets
 
         write_assets(folder / "image" / "instruct" / "model", Path(args.assets), folder / "results")
         print(args.assets)
-    if args.stop_after in (None, STEPS[-1].name):
-        print(folder / "report.md")
+    print(folder / "report.md")
 
 
 def _make_parts(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
@@ -204,13 +206,6 @@ def _measure_video(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
     return measured
 
 
-def _write_report(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
-    from .miniature_report import write_miniature_report
-
-    write_miniature_report(folder / "report.md", results)
-    return {"report": "report.md"}
-
-
 STEPS = (
     Step("parts", "Vision tower and language model, pretrained from nothing", _make_parts),
     Step("pictures", "Pictures to learn from, clips and pictures to be tested on", _write_pictures),
@@ -221,5 +216,4 @@ STEPS = (
     Step("clips", "Clips to learn from, decoded once", _write_clips),
     Step("video", "S4-V with three seeds, and S3-IV, by trl sft", _video_runs),
     Step("figures", "What the video models reach", _measure_video),
-    Step("report", "Report", _write_report),
 )

@@ -25,27 +25,49 @@ IMAGE_STAGES = ("align", "pretrain", "instruct")
 
 
 def write_miniature_report(path: Path, results: dict[str, Any]) -> None:
-    """Writes the report from the results of the steps."""
-    figures = results["figures"]
-    seeds = [name for name in figures if name.startswith("s4v")]
-    sections = [
-        "# The miniature: every stage from nothing",
-        f"{results['join']['num_parameters']:,} parameters; {results['pictures']['num_pictures']:,} pictures and "
-        f"{results['clips']['num_clips']:,} clips of MovingShapes. Accuracy in percent with its 95 % interval, on "
-        f"{results['pictures']['questions_per_skill']} held-out questions a skill; chance is exact, as answers are "
-        f"balanced.",
+    """Writes the report from the results of the steps that are done; what is not says so."""
+    sections = ["# The miniature: every stage from nothing", *_setting(results), *_image_stages(results)]
+    sections += _video_stages(results) if "figures" in results else ["## Video stages", "Not measured."]
+    sections += _durations(results)
+    with atomic_write(path) as temporary:
+        temporary.write_text("\n\n".join(sections) + "\n")
+
+
+def _setting(results: dict[str, Any]) -> list[str]:
+    if "join" not in results:
+        return []
+    return [
+        f"{results['join']['num_parameters']:,} parameters, of which tower and language model were pretrained first; "
+        f"{results['pictures']['num_pictures']:,} pictures of MovingShapes. Accuracy is in percent with its 95 % "
+        f"interval, on {results['pictures']['questions_per_skill']} held-out questions a skill; chance is exact, as "
+        "answers are balanced."
+    ]
+
+
+def _image_stages(results: dict[str, Any]) -> list[str]:
+    done = [stage for stage in IMAGE_STAGES if stage in results]
+    if not done:
+        return []
+    return [
         "## Image stages",
         "Pictures are asked about one at a time; clips are shown as 8 frames to a model that has never seen one.",
-        format_scores({stage: scores_from_dict(results[stage]["scores"]) for stage in IMAGE_STAGES}, CHANCE),
+        format_scores({stage: scores_from_dict(results[stage]["scores"]) for stage in done}, CHANCE),
+    ]
+
+
+def _video_stages(results: dict[str, Any]) -> list[str]:
+    figures = results["figures"]
+    seeds = [name for name in figures if name.startswith("s4v")]
+    return [
         "## Video stages",
-        "S4-V continues the image model (`instruct`) on clips alone. S3-IV continues `pretrain` on pictures and "
-        "clips together. The floor is the same model shown the frames of each clip in a random order: what it still "
-        "gets right there, it does not owe to their order.",
+        f"S4-V continues the image model (`instruct`) on {results['clips']['num_clips']:,} clips alone. S3-IV "
+        "continues `pretrain` on pictures and clips together. The floor is the same model shown the frames of each "
+        "clip in a random order: what it still gets right there, it does not owe to their order.",
         format_scores(
             {
-                **{f"S4-V, seed {seed}": scores_from_dict(figures[name]["scores"]) for seed, name in enumerate(seeds)},
+                **{f"S4-V, seed {seed}": _all_scores(figures[name]) for seed, name in enumerate(seeds)},
                 "floor, seed 0": scores_from_dict(figures[seeds[0]]["floor"]),
-                "S3-IV": scores_from_dict(figures["s3iv"]["scores"]),
+                "S3-IV": _all_scores(figures["s3iv"]),
                 "floor, S3-IV": scores_from_dict(figures["s3iv"]["floor"]),
             },
             CHANCE,
@@ -63,28 +85,34 @@ def write_miniature_report(path: Path, results: dict[str, Any]) -> None:
             },
             CHANCE,
         ),
+    ]
+
+
+def _durations(results: dict[str, Any]) -> list[str]:
+    stages = [(stage, results[stage]) for stage in IMAGE_STAGES if stage in results]
+    stages += list(results.get("figures", {}).items())
+    if not stages:
+        return []
+    return [
         "## Time",
         format_table(
-            ["stage", "steps", "seconds", "seconds a step"],
-            [
-                _duration(name, entry)
-                for name, entry in [*((stage, results[stage]) for stage in IMAGE_STAGES), *figures.items()]
-            ],
+            ["stage", "steps", "seconds", "seconds a step"], [_duration(name, entry) for name, entry in stages]
         ),
         "Seconds include the start of `trl sft`; a stage that was interrupted shows its last part only. The video "
         "stages run two at a time, one thread each.",
-        "",
     ]
-    with atomic_write(path) as temporary:
-        temporary.write_text("\n\n".join(sections))
 
 
 def _skills(figures: dict[str, Any]) -> list[str]:
     return list(next(iter(figures["tokens_per_frame"]["weighted"].values())))
 
 
+def _all_scores(result: dict[str, Any]) -> dict[str, Score]:
+    return scores_from_dict(result["scores"])
+
+
 def _image_scores(result: dict[str, Any]) -> dict[str, Score]:
-    return {skill: score for skill, score in scores_from_dict(result["scores"]).items() if skill in IMAGE_SKILLS}
+    return {skill: score for skill, score in _all_scores(result).items() if skill in IMAGE_SKILLS}
 
 
 def _tokens_per_frame_table(figures: dict[str, Any], seeds: list[str], skill: str) -> str:

@@ -223,9 +223,7 @@ def read_video(
 
     metadata = reader.metadata
     if not metadata.total_num_frames:
-        raise ValueError(
-            f"{path!r} holds no video frames; expected a file with a video stream (is it audio only, or cut off?)."
-        )
+        raise _no_video(path)
     indices = (
         np.arange(metadata.total_num_frames) if sample_indices_fn is None else sample_indices_fn(metadata=metadata)
     )
@@ -233,8 +231,8 @@ def read_video(
         frames = reader.frames_at(indices)
     if len(frames) != len(indices):
         raise ValueError(
-            f"{path!r} ends early: {len(indices) - len(frames)} of the {len(indices)} sampled frames are missing; it "
-            f"says it has {metadata.total_num_frames}. Download or encode it again."
+            f"{_shown(path)} ends early: {len(indices) - len(frames)} of the {len(indices)} sampled frames are "
+            f"missing; it says it has {metadata.total_num_frames}. Download or encode it again."
         )
     metadata.frames_indices = indices
     return frames, metadata
@@ -249,10 +247,24 @@ def _explain_failure(path: str, backend: str) -> Iterator[None]:
         yield
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        if "video stream" in reason:
+            # So say torchcodec and decord of a file without one; PyAV opens it.
+            raise _no_video(path) from error
         raise ValueError(
-            f"{path!r} cannot be decoded by {backend}: {reason[:200]}. Expected a complete video file; check that it "
-            "plays, or encode it again."
+            f"{_shown(path)} cannot be decoded by {backend}: {reason[:200]}. Expected a complete video file; check "
+            "that it plays, or encode it again."
         ) from error
+
+
+def _no_video(path: str) -> ValueError:
+    return ValueError(
+        f"{_shown(path)} holds no video frames; expected a file with a video stream (is it audio only, or cut off?)."
+    )
+
+
+def _shown(path: str) -> str:
+    # A data URI is a whole file.
+    return repr(path if len(path) <= 300 else f"{path[:100]}...")
 
 
 def _is_remote(path: str) -> bool:

@@ -99,7 +99,7 @@ class PretrainingArguments:
 
 
 VISION_DEFAULTS = PretrainingArguments(steps=2200, batch_size=32, learning_rate=1.5e-3, adam_beta2=0.999)
-LANGUAGE_DEFAULTS = PretrainingArguments(steps=2400, batch_size=32, learning_rate=2e-3, adam_beta2=0.95)
+LANGUAGE_DEFAULTS = PretrainingArguments(steps=2000, batch_size=32, learning_rate=2e-3, adam_beta2=0.95)
 
 
 class DensePatchModel(nn.Module):

@@ -98,13 +98,20 @@ assert "decord" not in sys.modules
 frames, metadata = read_video(path, video_backend="decord")
 np.save("frames.npy", frames)
 np.save("pixels.npy", FTFVVideoProcessor()(path, video_backend="decord")["pixel_values_videos"])
-print(json.dumps([metadata.total_num_frames, metadata.fps, metadata.video_backend, "decord" in sys.modules]))
+try:
+    read_video(sys.argv[2], video_backend="decord")
+except ValueError as error:
+    message = str(error)
+found = [metadata.total_num_frames, metadata.fps, metadata.video_backend, "decord" in sys.modules]
+print(json.dumps([found, message]))
 """
-    command = [sys.executable, "-c", script, path]
+    command = [sys.executable, "-c", script, path, write_audio(tmp_path / "sound.mp4")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     finished = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=240)
     assert finished.returncode == 0, finished.stderr
-    assert json.loads(finished.stdout) == [30, 10.0, "decord", True]
+    found, message = json.loads(finished.stdout)
+    assert found == [30, 10.0, "decord", True]
+    assert "sound.mp4' holds no video frames" in message
     by_pyav, _ = read_video(path, video_backend="pyav")
     assert largest_difference(np.load(tmp_path / "frames.npy"), by_pyav) <= 3
     by_default = FTFVVideoProcessor()(path)["pixel_values_videos"].numpy()
@@ -165,6 +172,9 @@ def test_a_data_uri(clip):
     uri = "data:video/mp4;base64," + base64.b64encode(Path(clip).read_bytes()).decode()
     frames, _ = read_video(uri, video_backend="pyav")
     assert np.array_equal(frames, read_video(clip, video_backend="pyav")[0])
+    with pytest.raises(ValueError, match=r"'data:video/mp4;base64,.{70,90}\.\.\.' cannot be decoded") as error:
+        read_video(uri[: len(uri) // 2 // 4 * 4], video_backend="pyav")
+    one_line(error)
 
 
 # Paths
