@@ -28,7 +28,7 @@ from .steps import Step, run_steps
 
 
 ASSETS = Path(__file__).parent / "assets" / "miniature"
-NUM_CLIPS = 2_000
+NUM_CLIPS = 1_500
 CLIP_MIX = {"direction": 4, "appears_first": 4, "moves_first": 1, "turns": 1}
 # Answers of every skill are balanced in multiples of 12.
 QUESTIONS_PER_SKILL = 120
@@ -80,6 +80,7 @@ def _write_clips(folder: Path, results: dict[str, Any], num_clips: int, question
         seed=1,
         split="test",
     )
+    cache_frames(folder / "held_out")
     return {"num_clips": num_clips, "clip_mix": CLIP_MIX, "questions_per_skill": questions_per_skill}
 
 
@@ -97,7 +98,7 @@ def _copy_image_model(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
 def _measure_before(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
     from .moving_shapes_figures import measure_skills
 
-    return measure_skills(folder / "image_model", folder / "held_out")
+    return measure_skills(folder / "image_model", folder / "held_out" / "cached")
 
 
 def _train(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def _train(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
 def _measure_after(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
     from .moving_shapes_figures import measure_skills
 
-    return measure_skills(folder / "s4v" / "model", folder / "held_out", floor=True)
+    return measure_skills(folder / "s4v" / "model", folder / "held_out" / "cached", floor=True)
 
 
 def _measure_tokens_per_frame(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def _measure_tokens_per_frame(folder: Path, results: dict[str, Any]) -> dict[str
             "total_flops": counted.total_flops,
         }
     accuracy = measure_tokens_per_frame(
-        model, folder / "held_out", skills=VIDEO_SKILLS, tokens_per_frame=TOKENS_PER_FRAME
+        model, folder / "held_out" / "cached", skills=VIDEO_SKILLS, tokens_per_frame=TOKENS_PER_FRAME
     )
     return {
         "accuracy": accuracy,
