@@ -83,6 +83,7 @@ def _read_reports(parts: Path) -> dict[str, Any]:
 
 
 def _write_pictures(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
+    from .training.data.frame_cache import cache_frames
     from .training.data.moving_shapes import write_dataset, write_evaluation_set
 
     write_dataset(folder / "data" / "pictures", num_images=NUM_PICTURES, num_stories=NUM_STORIES, seed=0)
@@ -95,6 +96,7 @@ def _write_pictures(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
         seed=0,
         split="test",
     )
+    cache_frames(folder / "data" / "test")
     return {"num_pictures": NUM_PICTURES, "num_stories": NUM_STORIES, "questions_per_skill": QUESTIONS_PER_SKILL}
 
 
@@ -130,7 +132,7 @@ def _image_stage(name: str, before: str, data: str) -> Step:
         start = folder / "image" / before
         start = start if before == "start" else start / "model"
         model = run_stage(f"miniature/{name}", start, folder / "data" / data, stage, dtype="float32")
-        return {**measure_skills(model, folder / "data" / "test"), **read_duration(stage)}
+        return {**measure_skills(model, folder / "data" / "test" / "cached"), **read_duration(stage)}
 
     return Step(name, f"Image stage {name}, by trl sft", work)
 
@@ -197,9 +199,9 @@ def _measure_video(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
     for name in results["video"]["runs"]:
         model = folder / "video" / name / "model"
         measured[name] = {
-            **measure_skills(model, folder / "data" / "test", floor=True),
+            **measure_skills(model, folder / "data" / "test" / "cached", floor=True),
             "tokens_per_frame": measure_tokens_per_frame(
-                model, folder / "data" / "test", skills=VIDEO_SKILLS, tokens_per_frame=TOKENS_PER_FRAME
+                model, folder / "data" / "test" / "cached", skills=VIDEO_SKILLS, tokens_per_frame=TOKENS_PER_FRAME
             ),
             **read_duration(folder / "video" / name),
         }

@@ -96,9 +96,15 @@ def run_stage(
         checkpoint = last_checkpoint(training_folder)
         if checkpoint is not None:
             options["resume_from_checkpoint"] = checkpoint.resolve()
-        media_root = str(Path(dataset_folder).resolve())
+        surroundings = {
+            "FTFV_MEDIA_ROOT": str(Path(dataset_folder).resolve()),
+            # The cache of `datasets` knows a local data set by the name of its folder and its card alone: another set, or
+            # the same one written anew, would silently train on the rows of the first.
+            "HF_DATASETS_CACHE": str((output_folder / "datasets").resolve()),
+            **(environment or {}),
+        }
         start = time.perf_counter()
-        _run_trl(recipe_path(recipe), options, {"FTFV_MEDIA_ROOT": media_root, **(environment or {})})
+        _run_trl(recipe_path(recipe), options, surroundings)
         duration = {
             "seconds": round(time.perf_counter() - start, 1),
             "first_step": _step_of(checkpoint),

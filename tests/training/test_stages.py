@@ -71,6 +71,11 @@ def test_the_duration_says_what_ran(finished):
     assert duration["seconds"] > 0
 
 
+def test_a_stage_reads_its_data_into_a_cache_of_its_own(finished):
+    """`datasets` takes a folder of the same name and card for the same data, whatever is in it."""
+    assert list((finished / "datasets").rglob("*.arrow"))
+
+
 def test_an_interrupted_stage_continues_to_the_same_weights(image_model, dataset, finished, tmp_path):
     output = tmp_path / "s4v"
     run_stage("miniature/s4v", image_model, dataset, output, overrides={**OVERRIDES, "save_total_limit": 2})
