@@ -50,7 +50,7 @@ SOURCE = "moving_shapes"
 SPLITS = ("train", "validation", "test")
 DEFAULT_CLIP_MIX = dict.fromkeys(TEMPORAL_SKILLS, 1.0)
 # Part of every request: to be raised when the same request would give other files.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 # Of the rows of a training set, all but every fourth are conversations; the others have one question each.
 _SINGLE_TURN_PERIOD = 4
