@@ -98,8 +98,8 @@ def run_stage(
             options["resume_from_checkpoint"] = checkpoint.resolve()
         surroundings = {
             "FTFV_MEDIA_ROOT": str(Path(dataset_folder).resolve()),
-            # The cache of `datasets` knows a local data set by the name of its folder and its card alone: another set, or
-            # the same one written anew, would silently train on the rows of the first.
+            # The cache of `datasets` knows a local data set by the name of its folder and its card alone: another set,
+            # or the same one written anew, would silently train on the rows of the first.
             "HF_DATASETS_CACHE": str((output_folder / "datasets").resolve()),
             **(environment or {}),
         }
