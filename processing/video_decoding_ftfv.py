@@ -79,7 +79,7 @@ class TorchcodecReader:
     def __init__(self, source: str | BytesIO):
         from torchcodec.decoders import VideoDecoder
 
-        self.decoder = VideoDecoder(source, num_ffmpeg_threads=0)  # type: ignore[arg-type]
+        self.decoder = VideoDecoder(source, num_ffmpeg_threads=0)
         metadata = self.decoder.metadata
         self.metadata = VideoMetadata(
             total_num_frames=metadata.num_frames or 0,
