@@ -64,6 +64,8 @@ def join(
             raise ValueError(f"The tokenizer does not know {token!r}; expected it as a special token. Add it first.")
     vision_tower = AutoModel.from_pretrained(vision_folder, dtype=torch.float32)
     language_model = AutoModelForCausalLM.from_pretrained(language_folder, dtype=torch.float32)
+    # Where the parts lay on this machine is nobody's business, and would be saved.
+    vision_tower.config.name_or_path = language_model.config.name_or_path = ""
     config = FTFVConfig(
         vision_config=vision_tower.config.to_dict(),
         text_config=language_model.config.to_dict(),

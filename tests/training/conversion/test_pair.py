@@ -59,6 +59,11 @@ def test_the_parts_keep_their_weights_and_e_is_zero(parts):
     assert processor.video_processor.tokens_per_frame == model.config.tokens_per_frame == 4
 
 
+def test_the_folders_of_the_parts_are_not_saved(parts, tmp_path):
+    join_parts(parts)[0].save_pretrained(tmp_path)
+    assert str(parts) not in (tmp_path / "config.json").read_text()
+
+
 def test_new_queries_attend_more_sharply_than_with_the_usual_initialisation(parts):
     model, _ = join_parts(parts)
     adapter = model.model.multi_modal_projector
