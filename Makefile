@@ -32,10 +32,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(INSTALLED) ## train a tiny FTFV on generated clips and report what it learned (about 10 minutes)
+demo: $(INSTALLED) ## train a tiny FTFV on generated clips and report what it learned (11 minutes measured)
 	$(BIN)/ftfv demo
 
-miniature: $(INSTALLED) ## rebuild the shipped tiny model from nothing through all four recipes (up to an hour)
+miniature: $(INSTALLED) ## rebuild the shipped tiny model from nothing through all four recipes (time not measured)
 	$(BIN)/ftfv miniature
 
 test: $(INSTALLED) ## run the tests

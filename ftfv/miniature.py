@@ -143,7 +143,7 @@ def _write_clips(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
 
     write_dataset(folder / "data" / "clips", num_clips=NUM_CLIPS, clip_mix=CLIP_MIX, seed=0)
     cache_frames(folder / "data" / "clips")
-    # S3-IV: pictures and clips in one set, as many clips as a tenth of the pictures.
+    # S3-IV: pictures and clips in one set, one clip for every five pictures.
     joint = folder / "data" / "joint"
     write_dataset(
         joint,
