@@ -76,7 +76,7 @@ def _video_stages(results: dict[str, Any]) -> list[str]:
         "K tokens per frame of the 16 queries, drawn anew for each batch in training: the K of highest response, "
         "and K at random for comparison.",
         *(_tokens_per_frame_table(figures, seeds, skill) for skill in _skills(figures[seeds[0]])),
-        "## What S4-V costs in image skills, and S3-IV does not",
+        "## Image skills after S4-V and after S3-IV",
         format_scores(
             {
                 "before (instruct)": _image_scores(results["instruct"]),
