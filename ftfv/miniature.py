@@ -26,15 +26,16 @@ from .steps import Step, run_steps
 
 
 NUM_PICTURES = 20_000
-NUM_STORIES = 500
-NUM_CLIPS = 4_000
+NUM_CLIPS = 3_000
+NUM_JOINT_PICTURES = 8_000
+NUM_JOINT_CLIPS = 2_000
 QUESTIONS_PER_SKILL = 240
 TOKENS_PER_FRAME = (1, 2, 4, 8, 16)
 VIDEO_SKILLS = ("direction", "appears_first")
 CLIP_MIX = {"direction": 4, "appears_first": 4, "moves_first": 1, "turns": 1}
 SEEDS = (0, 1, 2)
 # Longer than the demo's; the recipe's own number is the demo's.
-S4V_STEPS = 2_000
+S4V_STEPS = 1_500
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,9 +87,7 @@ def _write_pictures(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
     from .training.data.frame_cache import cache_frames
     from .training.data.moving_shapes import write_dataset, write_evaluation_set
 
-    write_dataset(folder / "data" / "pictures", num_images=NUM_PICTURES, num_stories=NUM_STORIES, seed=0)
-    # Stage 3 sees the same pictures in conversations alone; text would only make its batches longer.
-    write_dataset(folder / "data" / "conversations", num_images=NUM_PICTURES, seed=0)
+    write_dataset(folder / "data" / "pictures", num_images=NUM_PICTURES, seed=0)
     write_evaluation_set(
         folder / "data" / "test",
         clips_per_skill=QUESTIONS_PER_SKILL,
@@ -97,7 +96,7 @@ def _write_pictures(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
         split="test",
     )
     cache_frames(folder / "data" / "test")
-    return {"num_pictures": NUM_PICTURES, "num_stories": NUM_STORIES, "questions_per_skill": QUESTIONS_PER_SKILL}
+    return {"num_pictures": NUM_PICTURES, "questions_per_skill": QUESTIONS_PER_SKILL}
 
 
 def _join_parts(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +122,7 @@ def _join_parts(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
     return {"num_parameters": model.num_parameters()}
 
 
-def _image_stage(name: str, before: str, data: str) -> Step:
+def _image_stage(name: str, before: str) -> Step:
     def work(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
         from .moving_shapes_figures import measure_skills
         from .training.stages import read_duration, run_stage
@@ -131,7 +130,7 @@ def _image_stage(name: str, before: str, data: str) -> Step:
         stage = folder / "image" / name
         start = folder / "image" / before
         start = start if before == "start" else start / "model"
-        model = run_stage(f"miniature/{name}", start, folder / "data" / data, stage, dtype="float32")
+        model = run_stage(f"miniature/{name}", start, folder / "data" / "pictures", stage, dtype="float32")
         return {**measure_skills(model, folder / "data" / "test" / "cached"), **read_duration(stage)}
 
     return Step(name, f"Image stage {name}, by trl sft", work)
@@ -143,18 +142,16 @@ def _write_clips(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
 
     write_dataset(folder / "data" / "clips", num_clips=NUM_CLIPS, clip_mix=CLIP_MIX, seed=0)
     cache_frames(folder / "data" / "clips")
-    # S3-IV: pictures and clips in one set, one clip for every five pictures.
+    # S3-IV: pictures and clips in one set
     joint = folder / "data" / "joint"
-    write_dataset(
-        joint,
-        num_images=NUM_PICTURES,
-        num_clips=NUM_PICTURES // 5,
-        num_stories=NUM_STORIES,
-        clip_mix=CLIP_MIX,
-        seed=1,
-    )
+    write_dataset(joint, num_images=NUM_JOINT_PICTURES, num_clips=NUM_JOINT_CLIPS, clip_mix=CLIP_MIX, seed=1)
     cache_frames(joint)
-    return {"num_clips": NUM_CLIPS, "clip_mix": CLIP_MIX, "num_joint_clips": NUM_PICTURES // 5}
+    return {
+        "num_clips": NUM_CLIPS,
+        "clip_mix": CLIP_MIX,
+        "num_joint_pictures": NUM_JOINT_PICTURES,
+        "num_joint_clips": NUM_JOINT_CLIPS,
+    }
 
 
 def _video_runs(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
@@ -212,9 +209,9 @@ STEPS = (
     Step("parts", "Vision tower and language model, pretrained from nothing", _make_parts),
     Step("pictures", "Pictures to learn from, clips and pictures to be tested on", _write_pictures),
     Step("join", "An image model with a new adapter", _join_parts),
-    _image_stage("align", "start", "pictures"),
-    _image_stage("pretrain", "align", "pictures"),
-    _image_stage("instruct", "pretrain", "conversations"),
+    _image_stage("align", "start"),
+    _image_stage("pretrain", "align"),
+    _image_stage("instruct", "pretrain"),
     Step("clips", "Clips to learn from, decoded once", _write_clips),
     Step("video", "S4-V with three seeds, and S3-IV, by trl sft", _video_runs),
     Step("figures", "What the video models reach", _measure_video),

@@ -61,8 +61,9 @@ def _video_stages(results: dict[str, Any]) -> list[str]:
     return [
         "## Video stages",
         f"S4-V continues the image model (`instruct`) on {results['clips']['num_clips']:,} clips alone. S3-IV "
-        "continues `pretrain` on pictures and clips together. The floor is the same model shown the frames of each "
-        "clip in a random order: what it still gets right there, it does not owe to their order.",
+        f"continues `pretrain` on {results['clips']['num_joint_pictures']:,} pictures and "
+        f"{results['clips']['num_joint_clips']:,} clips together. The floor is the same model shown the frames of "
+        "each clip in a random order: what it still gets right there, it does not owe to their order.",
         format_scores(
             {
                 **{f"S4-V, seed {seed}": _all_scores(figures[name]) for seed, name in enumerate(seeds)},

@@ -226,7 +226,7 @@ def pretrain_language(
 
     def training_loss(rng: np.random.Generator) -> torch.Tensor:
         # Short and long stories go through the model in two halves, which saves a third of the padding.
-        stories = sorted((draw_story(rng) for _ in range(arguments.batch_size)), key=lambda story: len(story.text()))
+        stories = sorted((draw_story(rng) for _ in range(arguments.batch_size)), key=lambda story: len(story.scene))
         middle = arguments.batch_size // 2
         losses = []
         for half in filter(None, (stories[:middle], stories[middle:])):
@@ -257,23 +257,36 @@ def pretrain_language(
 def encode_stories(
     stories: Sequence[TextStory], tokenizer: PreTrainedTokenizerFast
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Turns stories into `input_ids` and `labels`, both `(B, L)` and padded on the right; only answers have labels."""
-    pieces = [piece for story in stories for turn in story.turns() for piece in turn]
-    encoded = iter(tokenizer(pieces, add_special_tokens=False).input_ids)
-    all_input_ids, all_labels = [], []
+    """Turns stories into `input_ids` `(B, L, W)` and `labels` `(B, L)`, padded on the right; only answers have labels.
+
+    A position of a scene may hold several words, up to W; every other position holds one, followed by padding.
+    """
+    pieces = []
     for story in stories:
-        input_ids, labels = [], []
+        pieces += ["<s>user:", *story.scene]
+        for turn, question in enumerate(story.questions):
+            pieces += [f"{'user: ' if turn else ''}{question.text} assistant:", f"{question.answer}</s>"]
+    encoded = iter(tokenizer(pieces, add_special_tokens=False).input_ids)
+
+    all_words, all_labels = [], []
+    for story in stories:
+        words = [[token] for token in next(encoded)] + [next(encoded) for _ in story.scene]
+        labels = [IGNORE_INDEX] * len(words)
         for _ in story.questions:
             prompt, answer = next(encoded), next(encoded)
-            input_ids += prompt + answer
+            words += [[token] for token in prompt + answer]
             labels += [IGNORE_INDEX] * len(prompt) + answer
-        all_input_ids.append(torch.tensor(input_ids))
-        all_labels.append(torch.tensor(labels))
-    pad = nn.utils.rnn.pad_sequence
-    return (
-        pad(all_input_ids, batch_first=True, padding_value=tokenizer.pad_token_id),
-        pad(all_labels, batch_first=True, padding_value=IGNORE_INDEX),
-    )
+        all_words.append(words)
+        all_labels.append(labels)
+
+    length = max(map(len, all_labels))
+    words_per_position = max(len(position) for words in all_words for position in words)
+    for words, labels in zip(all_words, all_labels, strict=True):
+        labels += [IGNORE_INDEX] * (length - len(labels))
+        words += [[] for _ in range(length - len(words))]
+        for position in words:
+            position += [tokenizer.pad_token_id] * (words_per_position - len(position))
+    return torch.tensor(all_words), torch.tensor(all_labels)
 
 
 def label_patches(scene: Scene, patch_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -309,11 +322,14 @@ def _draw_labelled_pictures(rng: np.random.Generator, number: int, patch_size: i
 
 
 def _next_token_logits(model: LlamaForCausalLM, input_ids: torch.Tensor) -> torch.Tensor:
-    """Logits `(B, L - 1, V)` of the tokens that follow each but the last.
+    """Logits `(B, L - 1, V)` of the tokens that follow each position of `input_ids` `(B, L, W)` but the last.
 
-    Padding is on the right, where causal attention never looks, so no attention mask is needed.
+    The embeddings of the words at one position are added up. Padding is on the right, where causal attention never
+    looks, so no attention mask is needed.
     """
-    return model(input_ids=input_ids, use_cache=False).logits[:, :-1]
+    is_word = input_ids != model.config.pad_token_id
+    inputs_embeds = (model.get_input_embeddings()(input_ids) * is_word.unsqueeze(-1)).sum(dim=2)
+    return model(inputs_embeds=inputs_embeds, use_cache=False).logits[:, :-1]
 
 
 def _pretrain(

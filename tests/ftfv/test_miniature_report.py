@@ -54,7 +54,10 @@ def test_video_stages_show_seeds_floors_and_every_k(results, tmp_path):
         "first_step": 0,
         "last_step": 1000,
     }
-    results |= {"clips": {"num_clips": 4000}, "figures": {"s4v_seed0": video, "s4v_seed1": video, "s3iv": video}}
+    results |= {
+        "clips": {"num_clips": 3000, "num_joint_pictures": 8000, "num_joint_clips": 2000},
+        "figures": {"s4v_seed0": video, "s4v_seed1": video, "s3iv": video},
+    }
     write_miniature_report(tmp_path / "report.md", results)
     report = (tmp_path / "report.md").read_text()
     for text in (

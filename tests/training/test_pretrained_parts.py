@@ -16,7 +16,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from ftfv.modeling_ftfv.modeling_ftfv import FTFVVisionModel
 from ftfv.training import pretrained_parts
@@ -26,6 +26,7 @@ from ftfv.training.pretrained_parts import (
     CENTRE_SCALE,
     IGNORE_INDEX,
     PretrainingArguments,
+    build_language_config,
     encode_stories,
     label_patches,
     main,
@@ -90,19 +91,35 @@ def test_the_command_line_makes_a_tokenizer_beside_the_language_model(tmp_path):
     assert model.generation_config.eos_token_id == tokenizer.eos_token_id
 
 
-def test_only_answers_have_labels():
+def test_words_of_a_position_stand_together_and_only_answers_have_labels():
     tokenizer = build_tokenizer()
     rng = np.random.default_rng(0)
-    stories = [draw_story(rng) for _ in range(6)]
+    stories = [draw_story(rng, clip_share=share) for share in (0.0, 1.0, 0.0)]
     input_ids, labels = encode_stories(stories, tokenizer)
+    assert input_ids.shape == (*labels.shape, 4)
     for story, row, row_labels in zip(stories, input_ids, labels, strict=True):
-        row, row_labels = row[row != tokenizer.pad_token_id], row_labels[: (row != tokenizer.pad_token_id).sum()]
-        assert row.tolist() == tokenizer(story.text(), add_special_tokens=False).input_ids
+        words = [tokenizer.decode(position[position != tokenizer.pad_token_id]) for position in row]
+        assert words[:3] == ["<s>", "user", ":"]
+        end = 3 + len(story.scene)
+        assert tuple(words[3:end]) == story.scene
+        turns = "user : ".join(f"{question.text} assistant : {question.answer}</s>" for question in story.questions)
+        expected = tokenizer(turns, add_special_tokens=False).input_ids
+        assert row[end : end + len(expected), 0].tolist() == expected
+        assert (row[end:, 1:] == tokenizer.pad_token_id).all()
+        assert (row[end + len(expected) :] == tokenizer.pad_token_id).all()
+        is_answer = row_labels != IGNORE_INDEX
+        assert torch.equal(row_labels[is_answer], row[is_answer, 0])
         answers = " ".join(f"{question.answer}</s>" for question in story.questions)
-        assert tokenizer.decode(row_labels[row_labels != IGNORE_INDEX]) == tokenizer.decode(
-            tokenizer(answers).input_ids
-        )
-    assert (labels[input_ids == tokenizer.pad_token_id] == IGNORE_INDEX).all()
+        assert row_labels[is_answer].tolist() == tokenizer(answers, add_special_tokens=False).input_ids
+
+
+def test_the_model_reads_the_sum_of_the_words_of_a_position():
+    model = LlamaForCausalLM(build_language_config(build_tokenizer())).eval()
+    input_ids = torch.tensor([[[1, 0], [7, 8], [9, 0]]])
+    embeds = model.get_input_embeddings().weight[[1, 7, 9]].clone()
+    embeds[1] += model.get_input_embeddings().weight[8]
+    expected = model(inputs_embeds=embeds[None]).logits[:, :-1]
+    torch.testing.assert_close(pretrained_parts._next_token_logits(model, input_ids), expected)
 
 
 def test_patches_are_labelled_by_the_shape_that_covers_them():

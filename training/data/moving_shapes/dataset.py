@@ -50,7 +50,7 @@ SOURCE = "moving_shapes"
 SPLITS = ("train", "validation", "test")
 DEFAULT_CLIP_MIX = dict.fromkeys(TEMPORAL_SKILLS, 1.0)
 # Part of every request: to be raised when the same request would give other files.
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 
 # Of the rows of a training set, all but every fourth are conversations; the others have one question each.
 _SINGLE_TURN_PERIOD = 4
@@ -94,7 +94,7 @@ def write_dataset(
         folder (`str` or `Path`): Where to write `clips/*.mp4`, `images/*.png`, `<split>.jsonl` and the card.
         num_clips (`int`, *optional*, defaults to 0): How many clips (16 frames, 84x84 pixels, 8 frames per second).
         num_images (`int`, *optional*, defaults to 0): How many pictures (84x84 pixels).
-        num_stories (`int`, *optional*, defaults to 0): How many rows of text alone, scenes in words with questions
+        num_stories (`int`, *optional*, defaults to 0): How many rows of text alone, clips in words with questions
             about them, which keep a language model from forgetting what it knows.
         seed (`int`): Names the random streams; together with `split` it says which clips are drawn.
         split (`str`, *optional*, defaults to `"train"`): `"train"`, `"validation"` or `"test"`.
@@ -340,9 +340,9 @@ def _draw_evaluation_sample(
 
 
 def _story_row(seed: int, split: str, index: int) -> dict:
-    story = draw_story(np.random.default_rng(_entropy(seed, split, _STORY_STREAM, index)))
+    story = draw_story(np.random.default_rng(_entropy(seed, split, _STORY_STREAM, index)), clip_share=1.0)
     questions = [question.text for question in story.questions]
-    questions[0] = f"{story.scene} {questions[0]}"
+    questions[0] = " ".join((*story.scene, questions[0]))
     return conversation_row(
         None,
         list(zip(questions, (question.answer for question in story.questions), strict=True)),

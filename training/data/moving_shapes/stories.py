@@ -13,8 +13,10 @@
 # limitations under the License.
 """MovingShapes scenes as text, from which the miniature's language model learns to answer before it sees a picture.
 
-A picture is the list of its shapes with column and row of each (`red circle x3 y7 ; blue cross x8 y1 ;`), a clip is
-four such lists, each after the word `frame`. The questions are those asked about pictures and clips.
+A picture is a list of shapes, each told at one position by four words together (`red circle x3 y7`: colour, shape,
+column, row), as a token of the adapter tells all it has seen. Like those tokens, positions may repeat a shape or tell
+of none (`;`). A clip is told word by word: four lists of shapes, each after the word `frame`. The questions are those
+asked about pictures and clips.
 """
 
 from collections.abc import Sequence
@@ -23,7 +25,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from .questions import (
-    IMAGE_SKILLS,
     TEMPORAL_SKILLS,
     Question,
     ask_about_clip,
@@ -31,13 +32,16 @@ from .questions import (
     converse_about_clip,
     converse_about_picture,
 )
-from .scenes import FRAME_SIZE, MARGIN, Scene, draw_clip, draw_picture, sampled_times
+from .scenes import FRAME_SIZE, MARGIN, MovingShape, Scene, draw_clip, draw_picture, sampled_times
 from .vocabulary import COLUMNS, ROWS
 
 
 NUM_STORY_FRAMES = 4
 _NUM_PICTURE_QUESTIONS = 4
 _NUM_CLIP_QUESTIONS = 3
+# Positions that tell a picture: at least one per shape, at most as many as the miniature's adapter has queries.
+_MIN_PICTURE_POSITIONS, _MAX_PICTURE_POSITIONS = 4, 16
+_NO_SHAPE = ";"
 
 
 @dataclass(frozen=True)
@@ -45,63 +49,64 @@ class TextStory:
     """A scene in words and questions about it.
 
     Attributes:
-        scene (`str`): The scene in words.
+        scene (`tuple[str, ...]`): The words at each position; those of one position are read at once.
         questions (`tuple[Question, ...]`): In the order of the turns.
     """
 
-    scene: str
+    scene: tuple[str, ...]
     questions: tuple[Question, ...]
-
-    def turns(self) -> list[tuple[str, str]]:
-        """The turns in the plain format: what is given (`<s>user: ... assistant:`), what is answered (`left</s>`)."""
-        prompts = [f"user: {question.text} assistant:" for question in self.questions]
-        prompts[0] = f"<s>user: {self.scene} {self.questions[0].text} assistant:"
-        return [(prompt, f"{question.answer}</s>") for prompt, question in zip(prompts, self.questions, strict=True)]
-
-    def text(self) -> str:
-        """The whole story in the plain turn format."""
-        return "".join(f"{prompt} {answer}" for prompt, answer in self.turns())
 
 
 def draw_story(rng: np.random.Generator, *, clip_share: float = 0.5) -> TextStory:
     """Draws a story with several questions: a clip with probability `clip_share`, else a picture."""
     if rng.random() < clip_share:
-        skill = TEMPORAL_SKILLS[rng.integers(len(TEMPORAL_SKILLS))]
-        scene = _draw_story_clip(rng, skill)
-        return TextStory(tell(scene, rng), tuple(converse_about_clip(rng, scene, _NUM_CLIP_QUESTIONS)))
-    scene = draw_picture(rng)
-    return TextStory(tell(scene, rng), tuple(converse_about_picture(rng, scene, _NUM_PICTURE_QUESTIONS)))
+        clip = _draw_story_clip(rng, TEMPORAL_SKILLS[rng.integers(len(TEMPORAL_SKILLS))])
+        return TextStory(tell_clip(clip, rng), tuple(converse_about_clip(rng, clip, _NUM_CLIP_QUESTIONS)))
+    picture = draw_picture(rng)
+    return TextStory(tell_picture(picture, rng), tuple(converse_about_picture(rng, picture, _NUM_PICTURE_QUESTIONS)))
 
 
 def draw_test_story(rng: np.random.Generator, skill: str) -> TextStory:
     """Draws a story with the canonical question of one skill, as evaluation does."""
-    question = None
-    while question is None:
-        if skill in IMAGE_SKILLS:
-            scene = draw_picture(rng)
-            question = ask_about_picture(rng, scene, skill)
-        else:
-            scene = _draw_story_clip(rng, skill)
-            question = ask_about_clip(rng, scene)
-    return TextStory(tell(scene, rng), (question,))
+    if skill in TEMPORAL_SKILLS:
+        clip = _draw_story_clip(rng, skill)
+        return TextStory(tell_clip(clip, rng), (ask_about_clip(rng, clip),))
+    while True:
+        picture = draw_picture(rng)
+        question = ask_about_picture(rng, picture, skill)
+        if question is not None:
+            return TextStory(tell_picture(picture, rng), (question,))
 
 
-def tell(scene: Scene, rng: np.random.Generator) -> str:
-    """Puts a scene into words; the shapes of a frame come in random order."""
+def tell_picture(scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
+    """Tells a picture in up to 16 positions in random order: every shape, some of them again, and nothing."""
+    told = [" ".join(_describe(shape, frame=0)) for shape in scene.shapes]
+    while len(told) < _MIN_PICTURE_POSITIONS:
+        told.append(_NO_SHAPE)
+    for _ in range(rng.integers(_MAX_PICTURE_POSITIONS - len(told) + 1)):
+        told.append(told[rng.integers(len(scene.shapes))] if rng.random() < 0.5 else _NO_SHAPE)
+    return tuple(told[index] for index in rng.permutation(len(told)))
+
+
+def tell_clip(scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
+    """Tells a clip, one word a position; the shapes of a frame come in random order."""
     words = []
     for frame in range(scene.num_frames):
-        if scene.num_frames > 1:
-            words.append("frame")
+        words.append("frame")
         for index in rng.permutation(len(scene.shapes)):
             shape = scene.shapes[index]
             if shape.visible[frame]:
-                words += [shape.name, _place(shape.x[frame], COLUMNS), _place(shape.y[frame], ROWS), ";"]
-    return " ".join(words)
+                words += [*_describe(shape, frame), _NO_SHAPE]
+    return tuple(words)
 
 
 def _draw_story_clip(rng: np.random.Generator, skill: str) -> Scene:
     times = sampled_times(NUM_STORY_FRAMES)
     return draw_clip(rng, skill, times=times, num_sampled_frames=NUM_STORY_FRAMES)
+
+
+def _describe(shape: MovingShape, frame: int) -> tuple[str, str, str, str]:
+    return shape.colour, shape.shape, _place(shape.x[frame], COLUMNS), _place(shape.y[frame], ROWS)
 
 
 def _place(coordinate: float, words: Sequence[str]) -> str:
