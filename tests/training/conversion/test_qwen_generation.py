@@ -18,15 +18,12 @@ import torch
 from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
 
 from ftfv.training.conversion.qwen_generation import qwen_generation_config
-from ftfv.training.conversion.qwen_tokenizer import convert_qwen_tokenizer
-from tests.tiny import ROOT, build_tokenizer
+from tests.tiny import build_qwen_tokenizer, build_tokenizer
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("qwen")
-    (folder / "qwen.tiktoken").write_bytes((ROOT / "tests/golden/tiny.tiktoken").read_bytes())
-    return convert_qwen_tokenizer(folder)
+def tokenizer():
+    return build_qwen_tokenizer()
 
 
 @pytest.mark.parametrize(("chat", "top_p", "ends"), [(True, 0.3, [902, 901, 900]), (False, 0.5, [900])])

@@ -110,7 +110,10 @@ def test_a_missing_file_is_named(tmp_path):
         (b"IQ== three", "line 301: b'IQ== three' is malformed"),
         (b"IQ== 300 1", "line 301: b'IQ== 300 1' is malformed"),
         (b"", "line 301: b'' is malformed"),
-        (b"AAAAAA== 7", "line 301: token .* of rank 7 is out of order or there twice; expected a new token of rank 300"),
+        (
+            b"AAAAAA== 7",
+            "line 301: token .* of rank 7 is out of order or there twice; expected a new token of rank 300",
+        ),
         (b"IQ== 300", "line 301: token b'!' of rank 300 is out of order or there twice"),
         # No two tokens of lower rank make these four bytes.
         (b"AAECAw== 300", r"no merge makes token b'\\x00\\x01\\x02\\x03' of rank 300; tokens of lower rank split it"),
