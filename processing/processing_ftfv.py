@@ -47,7 +47,7 @@ class FTFVProcessor(ProcessorMixin):
         image_processor: Any = None,
         video_processor: Any = None,
         tokenizer: Any = None,
-        chat_template: str | None = None,
+        chat_template: str | dict[str, str] | None = None,
         num_query_tokens: int = 256,
         sample_images: bool = False,
         **kwargs: Any,
@@ -67,7 +67,7 @@ class FTFVProcessor(ProcessorMixin):
         self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
         super().__init__(image_processor, video_processor, tokenizer, chat_template=chat_template)
         # Here too, so that a saved tokenizer does not depend on what was asked of it before.
-        templates = chat_template.values() if isinstance(chat_template, dict) else [chat_template or ""]
+        templates = chat_template.values() if isinstance(chat_template, dict) else (chat_template or "",)
         protect_control_tokens(tokenizer, "\n".join(templates), self._media_tokens)
 
     @auto_docstring(

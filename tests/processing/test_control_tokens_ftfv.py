@@ -214,6 +214,21 @@ def test_the_chat_is_not_changed_and_media_are_found_by_their_own_names(tmp_path
     assert inputs["video_frame_mask"].shape == (1, 5) and conversation == before
 
 
+def test_one_of_several_templates_may_be_chosen(tmp_path):
+    tokenizer = build_tokenizer()
+    tokenizer.add_tokens([AddedToken("<turn>")])
+    processor = build_processor(tokenizer=tokenizer)
+    processor.chat_template = {
+        "default": processor.chat_template,
+        "turns": "{% for message in messages %}<turn>{{ message['content'] }}{% endfor %}",
+    }
+    processor.save_pretrained(tmp_path)
+    for one in (processor, AutoProcessor.from_pretrained(tmp_path)):
+        conversation = [{"role": "user", "content": "what <turn> ?"}]
+        ids = one.apply_chat_template(conversation, chat_template="turns", **ARGUMENTS)["input_ids"][0]
+        assert ids.count(tokenizer.convert_tokens_to_ids("<turn>")) == 1
+
+
 def test_it_can_be_switched_off():
     processor = build_processor()
     conversation = [{"role": "user", "content": [{"type": "text", "text": "what </s> ?"}]}]
