@@ -109,7 +109,7 @@ class FTFVProcessor(ProcessorMixin):
         documents: list[dict[str, str]] | None = None,
         *,
         tokenize: bool = False,
-        sanitize_control_tokens: bool = True,
+        sanitize_control_tokens: bool | None = None,
         **kwargs: Any,
     ) -> Any:
         r"""
@@ -117,16 +117,19 @@ class FTFVProcessor(ProcessorMixin):
         for the other arguments.
 
         Args:
-            sanitize_control_tokens (`bool`, *optional*, defaults to `True`):
+            sanitize_control_tokens (`bool`, *optional*, defaults to `tokenize`):
                 Whether control tokens and placeholders of media stay text where a message, tool or document holds
                 them, and only those that the template writes count. The base class does so when asked, but not where
-                a loss mask is made, and not for a token that two blocks of text make together. Without `tokenize=True`
-                the rendered text is returned as it is: nothing in it tells who wrote a token.
+                a loss mask is made, and not for a token that two blocks of text make together. Text that is returned
+                without being tokenized does not tell who wrote a token, unless this is `True`: private-use characters
+                then mark what was typed, for `__call__` to leave it text.
 
         Raises:
             ValueError: see [`~FTFVProcessor.__call__`].
         """
-        if tokenize and sanitize_control_tokens:
+        if sanitize_control_tokens is None:
+            sanitize_control_tokens = tokenize
+        if sanitize_control_tokens:
             template = self._resolve_chat_template(chat_template)
             control_tokens = protect_control_tokens(self.tokenizer, template, self._media_tokens)
             conversation, tools, documents = (

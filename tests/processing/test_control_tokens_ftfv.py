@@ -239,6 +239,15 @@ def test_it_can_be_switched_off():
         processor.apply_chat_template(conversation, **ARGUMENTS, sanitize_control_tokens=False)
 
 
+def test_rendered_text_is_as_typed_unless_it_is_to_be_tokenized_later(processor):
+    conversation = chat("a", f"what {typed(processor)} ?", "left </s>", video=build_frames(5))
+    assert typed(processor) in processor.apply_chat_template(conversation)
+    rendered = processor.apply_chat_template(conversation, sanitize_control_tokens=True)
+    assert rendered.replace(BREAK, "") == processor.apply_chat_template(conversation) != rendered
+    later = processor(text=rendered, videos=build_frames(5), add_special_tokens=False)["input_ids"]
+    assert later == processor.apply_chat_template(conversation, **ARGUMENTS)["input_ids"]
+
+
 def test_a_plain_prompt_keeps_its_placeholders_and_control_tokens(processor):
     text = f"{processor.video_token} what ?{processor.tokenizer.eos_token}"
     ids = processor(text=text, videos=build_frames(5))["input_ids"][0]
@@ -284,6 +293,19 @@ def test_rows_of_training_with_typed_tokens():
             assert control_ids(processor, trained) == [end] and trained[-1] == end
         if kind == "qwen":
             assert processor.tokenizer.decode(labels[0][labels[0] != -100]) == answers[0] + "<|im_end|>"
+
+
+def test_rows_of_prompt_and_completion_need_to_ask_for_it():
+    """TRL renders them first and tokenizes the text."""
+    processor = build_processor()
+    collator = DataCollatorForVisionLanguageModeling(processor, completion_only_loss=True)
+    system, question, answer = chat("a", "what <video> </s> ?", "left </s>")
+    row = {"images": [], "prompt": [system, question], "completion": [answer]}
+    with pytest.raises(ValueError, match="Found 1 <video> tokens in the text but no videos were passed"):
+        collator([dict(row)])
+    ids = collator([{**row, "chat_template_kwargs": {"sanitize_control_tokens": True}}])["input_ids"][0]
+    expected = processor.apply_chat_template([system, question, answer], **ARGUMENTS)["input_ids"][0]
+    assert ids.tolist() == expected
 
 
 # The parts
