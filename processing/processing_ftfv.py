@@ -23,6 +23,8 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessorMixin
 from transformers.utils import auto_docstring
 
+from .control_tokens_ftfv import keep_as_text, protect_control_tokens
+
 
 if TYPE_CHECKING:
     # `save_pretrained` copies the files that this one imports from, and config.json names the pipeline's.
@@ -45,7 +47,7 @@ class FTFVProcessor(ProcessorMixin):
         image_processor: Any = None,
         video_processor: Any = None,
         tokenizer: Any = None,
-        chat_template: str | None = None,
+        chat_template: str | dict[str, str] | None = None,
         num_query_tokens: int = 256,
         sample_images: bool = False,
         **kwargs: Any,
@@ -64,6 +66,9 @@ class FTFVProcessor(ProcessorMixin):
         self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
         self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
         super().__init__(image_processor, video_processor, tokenizer, chat_template=chat_template)
+        # Here too, so that a saved tokenizer does not depend on what was asked of it before.
+        templates = chat_template.values() if isinstance(chat_template, dict) else (chat_template or "",)
+        protect_control_tokens(tokenizer, "\n".join(templates), self._media_tokens)
 
     @auto_docstring(
         custom_intro="""
@@ -95,6 +100,48 @@ class FTFVProcessor(ProcessorMixin):
             # tensors.
             inputs["offset_mapping"] = inputs["offset_mapping"].tolist()
         return inputs
+
+    def apply_chat_template(
+        self,
+        conversation: Any,
+        chat_template: str | None = None,
+        tools: list[dict] | None = None,
+        documents: list[dict[str, str]] | None = None,
+        *,
+        tokenize: bool = False,
+        sanitize_control_tokens: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        r"""
+        Renders chats, and with `tokenize=True` prepares them for the model; see [`ProcessorMixin.apply_chat_template`]
+        for the other arguments.
+
+        Args:
+            sanitize_control_tokens (`bool`, *optional*, defaults to `tokenize`):
+                Whether control tokens and placeholders of media stay text where a message, tool or document holds
+                them, and only those that the template writes count. The base class does so when asked, but not where
+                a loss mask is made, and not for a token that two blocks of text make together. Text that is returned
+                without being tokenized does not tell who wrote a token, unless this is `True`: private-use characters
+                then mark what was typed, for `__call__` to leave it text.
+
+        Raises:
+            ValueError: see [`~FTFVProcessor.__call__`].
+        """
+        if sanitize_control_tokens is None:
+            sanitize_control_tokens = tokenize
+        if sanitize_control_tokens:
+            template = self._resolve_chat_template(chat_template)
+            control_tokens = protect_control_tokens(self.tokenizer, template, self._media_tokens)
+            conversation, tools, documents = (
+                keep_as_text(value, self.tokenizer, control_tokens) for value in (conversation, tools, documents)
+            )
+        return super().apply_chat_template(
+            conversation, chat_template, tools=tools, documents=documents, tokenize=tokenize, **kwargs
+        )
+
+    @property
+    def _media_tokens(self) -> tuple[str, str]:
+        return self.image_token, self.video_token
 
     def _process_videos(self, videos: Any, **kwargs: Any) -> Any:
         tokens_per_frame = kwargs.get("tokens_per_frame")
