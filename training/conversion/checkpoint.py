@@ -64,7 +64,9 @@ class Checkpoint:
                     weight_map = json.loads(path.read_text())["weight_map"]
                     return {key: self.folder / name for key, name in weight_map.items()}
                 except (ValueError, KeyError, AttributeError) as error:
-                    raise ValueError(f"{str(path)!r} is no index of a checkpoint: {error!r}. Download it again.") from error
+                    raise ValueError(
+                        f"{str(path)!r} is no index of a checkpoint: {error!r}. Download it again."
+                    ) from error
         names = ", ".join((*SINGLE_FILES, *INDEX_FILES))
         raise FileNotFoundError(f"No weights in {str(self.folder)!r}; expected one of {names}.")
 

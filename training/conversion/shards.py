@@ -145,8 +145,8 @@ def write_shards(folder: Path, shards: dict[str, list[Piece]]) -> None:
     free = shutil.disk_usage(folder).free
     if left > free:
         raise OSError(
-            f"{str(folder)!r} needs {left / 1e9:.1f} GB more but the disk has {free / 1e9:.1f} GB; make room or choose "
-            "another output folder."
+            f"{str(folder)!r} needs {left / 1e9:.1f} GB more but the disk has {free / 1e9:.1f} GB; make room or "
+            "choose another output folder."
         )
     with logging.tqdm(total=sum(sizes.values()), unit="B", unit_scale=True, desc="Writing") as progress:
         for name, shard in shards.items():
