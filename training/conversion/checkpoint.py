@@ -138,7 +138,6 @@ def load_mapped(path: Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # each format has errors of its own, none of which names the file
         reason = " ".join(str(error).split()).split(". ")[0][:200]
         raise ValueError(f"{str(path)!r} cannot be read as a checkpoint: {reason}. Download it again.") from error
-    others = [key for key, value in tensors.items() if not isinstance(value, torch.Tensor)]
-    if others:
-        raise ValueError(f"{str(path)!r} holds {others[0]!r}, which is no tensor; expected a model's weights alone.")
+    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+        raise ValueError(f"{str(path)!r} holds other things than named tensors; expected a model's weights alone.")
     return tensors

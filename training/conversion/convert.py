@@ -86,10 +86,10 @@ def convert_qwen_vl(
         FileExistsError: `output` exists, or what an earlier run left behind is of other inputs.
         ValueError: the checkpoint is not Qwen-VL: a key is missing, too many, or of another shape.
     """
-    from .qwen_tokenizer import convert_qwen_tokenizer
-
     folder, options = Path(folder), options or ConversionOptions()
     qwen = _require_qwen_vl(folder)
+    from .qwen_tokenizer import convert_qwen_tokenizer
+
     checkpoint = Checkpoint(folder)
     tokenizer = convert_qwen_tokenizer(folder)
     text_config = build_text_config(qwen)
@@ -276,8 +276,16 @@ def _build_config(
 
 def _expected_tensors(config: FTFVConfig) -> dict[str, torch.Tensor]:
     """State dict of the model on the `meta` device, without what is tied."""
-    with torch.device("meta"):
-        model = FTFVForConditionalGeneration(config)
+    try:
+        with torch.device("meta"):
+            model = FTFVForConditionalGeneration(config)
+    except AttributeError as error:
+        if not config.tie_word_embeddings or "embed_tokens" not in str(error):
+            raise
+        raise ValueError(
+            f"The {config.text_config.model_type!r} language model shares its embedding with its output matrix under "
+            "another name than `embed_tokens`, which FTFV cannot; choose a language model of the Llama or Qwen family."
+        ) from error
     return {name: tensor for name, tensor in model.state_dict().items() if name not in model.all_tied_weights_keys}
 
 
