@@ -439,10 +439,9 @@ def test_the_names_of_the_outputs(clip):
 def test_a_prompt_longer_than_the_language_model_is_right_is_refused(return_tensors, padding_side):
     processor = build_processor(padding_side=padding_side)
     processor.tokenizer.model_max_length = 20
-    options = {"images": random_pixels(1)[0], "return_tensors": return_tensors, "padding": True}
-    # 16 tokens of the image and 4 words; a shorter row is padded to them
-    inputs = processor(text=["a red square <image> .", "what ?"][:1], **options)
-    assert len(inputs["input_ids"][0]) == 20
+    options = {"images": image(), "return_tensors": return_tensors}
+    inputs = processor(text="a red square <image> .", **options)
+    assert len(inputs["input_ids"][0]) == NUM_QUERIES + 4 == 20
     with pytest.raises(ValueError, match=r"prompt has 21 tokens with those of its media; expected at most 20, the"):
         processor(text="a red square <image> . .", **options)
 
