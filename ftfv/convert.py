@@ -115,7 +115,8 @@ def _print_report(report: dict) -> None:
         print(f"{name:<24}{part['tensors']:>8}{part['parameters']:>16,}{size:>10}  {', '.join(part['dtypes'])}")
     for note in report["notes"]:
         print(note)
+    files = "1 file" if len(report["files"]) == 1 else f"{len(report['files'])} files"
     print(
-        f"{report['output']}: {report['num_parameters']:,} parameters, {report['bytes'] / 1e6:,.1f} MB in "
-        f"{len(report['files'])} files, {report['seconds']:.0f} s"
+        f"{report['output']}: {report['num_parameters']:,} parameters, {report['bytes'] / 1e6:,.1f} MB in {files}, "
+        f"{report['seconds']:.0f} s"
     )

@@ -83,15 +83,17 @@ class FTFVProcessor(ProcessorMixin):
 
         Raises:
             ValueError: the placeholders of the text do not match the media, `tokens_per_frame` is out of range, or a
-                prompt is longer than the tokenizer's `model_max_length`.
+                prompt is longer than the tokenizer's `model_max_length` (except with a loss mask, for training).
         """
         # Offsets are asked for when a loss mask will be made, that is in training only.
-        if videos is not None and kwargs.get("return_text_replacement_offsets"):
+        training = kwargs.get("return_text_replacement_offsets")
+        if videos is not None and training:
             drawn = draw_tokens_per_frame(text, self.num_query_tokens)
             if drawn is not None and "tokens_per_frame" not in {**kwargs, **kwargs.get("videos_kwargs", {})}:
                 kwargs["tokens_per_frame"] = drawn
         inputs = super().__call__(images=images, text=text, videos=videos, audio=audio, **kwargs)
-        self._check_prompt_lengths(inputs)
+        if not training:  # Qwen-VL trains at any length, without what it changes beyond its limit
+            self._check_prompt_lengths(inputs)
         if hasattr(inputs.get("offset_mapping"), "tolist"):
             # The base class walks it number by number to align the loss mask, a quarter of a training step with
             # tensors.

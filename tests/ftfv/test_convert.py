@@ -55,7 +55,7 @@ def test_the_papers_start_is_chosen_by_the_vision_folder(tmp_path, capsys):
     ]
     assert printed[1].split()[1:] == ["36", "29,264", "0.1", "float32"]
     assert printed[-1].startswith(f"{output}: ")
-    assert "in 1 files" in printed[-1]
+    assert "MB in 1 file, " in printed[-1]
 
 
 def test_a_pair_is_chosen_by_the_vision_folder_and_reported_as_json(tmp_path, capsys):

@@ -446,6 +446,14 @@ def test_a_prompt_longer_than_the_language_model_is_right_is_refused(return_tens
         processor(text="a red square <image> . .", **options)
 
 
+def test_training_is_not_limited():
+    processor = build_processor()
+    processor.tokenizer.model_max_length = 5
+    conversation = [[user("which way does the red square move ?"), assistant("right")]]
+    inputs = processor.apply_chat_template(conversation, **LOSS_MASK)
+    assert len(inputs["input_ids"][0]) > 5
+
+
 def test_the_limit_counts_no_padding():
     processor = build_processor()
     processor.tokenizer.model_max_length = 5

@@ -35,7 +35,7 @@ def read_vision_config(folder: Path) -> PreTrainedConfig:
     Raises:
         ValueError: it is no vision model of square patches.
     """
-    config = AutoConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     config = getattr(config, "vision_config", config)
     for name in ("hidden_size", "image_size", "patch_size"):
         if not isinstance(getattr(config, name, None), int):
@@ -76,10 +76,12 @@ def read_language_model(folder: Path) -> tuple[PreTrainedTokenizerBase, PreTrain
     Raises:
         ValueError: the tokenizer cannot be read.
     """
-    config, old_config = AutoConfig.from_pretrained(folder), AutoConfig.from_pretrained(folder)
+    config, old_config = (AutoConfig.from_pretrained(folder, trust_remote_code=False) for _ in range(2))
     try:
         # padded on the left, as batches are generated from
-        tokenizer = AutoTokenizer.from_pretrained(folder, extra_special_tokens=NEW_TOKENS, padding_side="left")
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, extra_special_tokens=NEW_TOKENS, padding_side="left", trust_remote_code=False
+        )
     except Exception as error:  # whichever library reads it fails in its own way
         reason = " ".join(str(error).split())[:200]
         raise ValueError(

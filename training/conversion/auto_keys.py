@@ -42,7 +42,8 @@ def find_vision_origins(checkpoint: Checkpoint, config: PreTrainedConfig) -> lis
     with torch.device("meta"):
         model = AutoModel.from_config(config)
     keys = list(checkpoint)
-    if AutoConfig.from_pretrained(checkpoint.folder).model_type != config.model_type:
+    whole_config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
+    if whole_config.model_type != config.model_type:
         keys = [key for key in keys if key.startswith(TOWER_PREFIX)]
     prefix = "model.vision_tower."
     return [

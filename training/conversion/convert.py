@@ -140,11 +140,8 @@ def convert_paper_start(
     Raises:
         FileNotFoundError, FileExistsError, ValueError: as [`convert_qwen_vl`]; also when the widths differ.
     """
-    vision_folder, language_folder, options = (
-        Path(vision_folder),
-        Path(language_folder),
-        options or ConversionOptions(),
-    )
+    vision_folder, language_folder = Path(vision_folder), Path(language_folder)
+    options = options or ConversionOptions()
     qwen = _require_qwen_vl(vision_folder)
     vision, language = Checkpoint(vision_folder), Checkpoint(language_folder)
     tokenizer, text_config, old_text_config = read_language_model(language_folder)
@@ -199,11 +196,8 @@ def convert_pair(
     Raises:
         FileNotFoundError, FileExistsError, ValueError: as [`convert_qwen_vl`].
     """
-    vision_folder, language_folder, options = (
-        Path(vision_folder),
-        Path(language_folder),
-        options or ConversionOptions(),
-    )
+    vision_folder, language_folder = Path(vision_folder), Path(language_folder)
+    options = options or ConversionOptions()
     vision_config = read_vision_config(vision_folder)
     vision, language = Checkpoint(vision_folder), Checkpoint(language_folder)
     tokenizer, text_config, old_text_config = read_language_model(language_folder)

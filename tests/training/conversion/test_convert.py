@@ -350,6 +350,23 @@ def test_bf16_does_not_become_fp16(originals, tmp_path):
         convert.convert_qwen_vl(vision, tmp_path / "out", ConversionOptions(dtype=torch.float16))
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"), [("tokens_per_frame", 5), ("num_query_tokens", 4), ("sample_images", True)]
+)
+def test_a_config_and_a_processor_that_disagree_are_refused(setting, value, originals, tmp_path, monkeypatch):
+    build_processor = convert.build_processor
+
+    def build_another(*arguments, **options):
+        processor = build_processor(*arguments, **options)
+        setattr(processor.video_processor if setting == "tokens_per_frame" else processor, setting, value)
+        return processor
+
+    monkeypatch.setattr(convert, "build_processor", build_another)
+    with pytest.raises(ValueError, match=f"`{setting}` is .* in config.json but {value} in processor_config.json"):
+        convert.convert_paper_start(originals / "qwen_vl", originals / "language", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_where_the_originals_lay_is_not_saved(originals, tmp_path):
     convert.convert_pair(originals / "clip", originals / "language", tmp_path / "out")
     for path in (tmp_path / "out").glob("*.json"):
