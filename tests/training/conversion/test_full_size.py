@@ -54,7 +54,7 @@ shapes = qwen_vl_shapes(config)
 groups, filled = [[]], 0
 for key in sorted(shapes, key=lambda key: key.startswith("transformer.visual.")):  # last, as in the original
     size = 2 * torch.Size(shapes[key]).numel()
-    if filled + size > 2 * 10**9:
+    if filled + size > 2_100_000_000:  # ten shards, as the original has
         groups, filled = [*groups, []], 0
     groups[-1].append(key)
     filled += size
