@@ -87,14 +87,18 @@ class FTFVProcessor(ProcessorMixin):
             `tokens_per_frame` `(num_videos,)`.
 
         Raises:
-            ValueError: the placeholders of the text do not match the media, or `tokens_per_frame` is out of range.
+            ValueError: the placeholders of the text do not match the media, `tokens_per_frame` is out of range, or a
+                prompt is longer than the tokenizer's `model_max_length` (except with a loss mask, for training).
         """
         # Offsets are asked for when a loss mask will be made, that is in training only.
-        if videos is not None and kwargs.get("return_text_replacement_offsets"):
+        training = kwargs.get("return_text_replacement_offsets")
+        if videos is not None and training:
             drawn = draw_tokens_per_frame(text, self.num_query_tokens)
             if drawn is not None and "tokens_per_frame" not in {**kwargs, **kwargs.get("videos_kwargs", {})}:
                 kwargs["tokens_per_frame"] = drawn
         inputs = super().__call__(images=images, text=text, videos=videos, audio=audio, **kwargs)
+        if not training:  # Qwen-VL trains at any length, without what it changes beyond its limit
+            self._check_prompt_lengths(inputs)
         if hasattr(inputs.get("offset_mapping"), "tolist"):
             # The base class walks it number by number to align the loss mask, a quarter of a training step with
             # tensors.
@@ -142,6 +146,22 @@ class FTFVProcessor(ProcessorMixin):
     @property
     def _media_tokens(self) -> tuple[str, str]:
         return self.image_token, self.video_token
+
+    def _check_prompt_lengths(self, inputs: BatchFeature) -> None:
+        # The library only warns.
+        limit = self.tokenizer.model_max_length
+        masks = inputs.get("attention_mask")
+        rows = masks if masks is not None else inputs.get("input_ids", [])
+        for row in rows:
+            row = row.tolist() if hasattr(row, "tolist") else row
+            length = len(row) if masks is None else sum(row)
+            if length > limit:
+                raise ValueError(
+                    f"The prompt has {length} tokens with those of its media; expected at most {limit}, the "
+                    "tokenizer's `model_max_length`, because the language model would be wrong beyond it (Qwen-VL's "
+                    "computes longer prompts with other rotary frequencies and scaled queries, which Qwen2 does not). "
+                    "Use a smaller `tokens_per_frame`, fewer frames or images, or less text."
+                )
 
     def _process_videos(self, videos: Any, **kwargs: Any) -> Any:
         tokens_per_frame = kwargs.get("tokens_per_frame")
