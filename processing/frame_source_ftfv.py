@@ -110,7 +110,9 @@ class FramesReader:
 
     def _channels_first(self, pixels: Any) -> torch.Tensor:
         if isinstance(pixels, Image.Image):
-            return torch.from_numpy(to_rgb(pixels)).permute(2, 0, 1)
+            # Transparency is left to `do_convert_rgb`, as the base class does.
+            array = np.array(pixels) if pixels.mode == "RGBA" else to_rgb(pixels)
+            return torch.from_numpy(array).permute(2, 0, 1)
         pixels = to_levels(pixels)
         if pixels.ndim == 2:
             return pixels[None]

@@ -58,7 +58,7 @@ def make_list_of_videos(videos: Any) -> list[Any]:
             )
         return [videos] if videos.ndim == 4 else list(videos)
     if _is_location(videos):
-        return [videos]
+        return [os.fspath(videos) if isinstance(videos, os.PathLike) else videos]
     raise TypeError(
         f"A video is of type {type(videos).__name__}; expected a path, URL, bytes, an open file, an array, a tensor "
         "or a list of frames."

@@ -36,7 +36,11 @@ except ImportError:
 
 logger = logging.get_logger(__name__)
 
-# Keyframes before a frame to try to decode it from, until the file is decoded from its start.
+# Containers that store when each frame is shown. In others a packet may carry the timestamp of another frame, where
+# frames are not decoded in the order in which they are shown.
+TIMED_CONTAINERS = ("mp4", "matroska", "flv", "mpegts")
+# Keyframes before a frame to try to decode it from, until the file is decoded from its start: MPEG-TS has no index,
+# and seeking in it may end up behind.
 KEYFRAMES_TRIED = 3
 
 
@@ -47,12 +51,14 @@ class VideoDecodingError(ValueError):
 class PyAVReader:
     """
     Frames of a video by PyAV, turned upright: each is decoded from the keyframe before it, which a first pass over the
-    packets, without decoding them, finds together with the time of every frame.
+    packets, without decoding them, finds together with the time of every frame. Where timestamps cannot be trusted
+    (AVI and MPEG-PS with frames predicted from later ones, raw streams) frames are counted from the start of the file.
     """
 
     def __init__(self, source: Any):
         import av
 
+        self.source = source
         self.container = av.open(source)
         # The cover of a piece of music is a video stream of one picture.
         covers = av.stream.Disposition.attached_pic
@@ -64,39 +70,45 @@ class PyAVReader:
         self.stream.thread_type = "AUTO"
         packets = [packet for packet in self.container.demux(self.stream) if packet.size]
         shown = [packet for packet in packets if not packet.is_discard]
-        self.timestamps, self.keyframes = index_frames(
-            [packet.pts for packet in shown], [packet.is_keyframe for packet in shown]
-        )
+        self.timestamps = self.keyframes = None
+        timed = any(name in TIMED_CONTAINERS for name in self.container.format.name.split(","))
+        if timed or not self.stream.codec_context.has_b_frames:
+            self.timestamps, self.keyframes = index_frames(
+                [packet.pts for packet in shown], [packet.is_keyframe for packet in shown]
+            )
         # A file that was cut off has fewer packets than its header says.
         missing = max(0, self.stream.frames - len(packets))
         count = len(shown) if self.timestamps is None else len(self.timestamps)
         fps = float(self.stream.average_rate) if self.stream.average_rate else None
+        if self.timestamps is not None and not missing:
+            ticks = self.timestamps - self.timestamps[0]
+            times = ticks * self.stream.time_base.numerator / self.stream.time_base.denominator
+            self.metadata.frame_times = times
+            # Containers may state the rate that the encoder was set up with rather than that of the frames.
+            if count > 1 and (fps is None or abs((count - 1) / times[-1] / fps - 1) > 0.01):
+                fps = (count - 1) / float(times[-1])
         self.metadata.total_num_frames = count + missing
         self.metadata.fps = fps
         self.metadata.duration = self.metadata.total_num_frames / fps if fps else None
         self.metadata.height, self.metadata.width = self.stream.codec_context.height, self.stream.codec_context.width
-        if self.timestamps is not None and not missing:
-            ticks = self.timestamps - self.timestamps[0]
-            self.metadata.frame_times = ticks * self.stream.time_base.numerator / self.stream.time_base.denominator
 
     def frames_at(self, indices: np.ndarray) -> np.ndarray:
         """Frames `(len(indices), height, width, 3)`, uint8; fewer when the file ends early."""
         indices = np.asarray(indices)
         frames, found = np.empty((len(indices), 0, 0, 3), dtype=np.uint8), np.zeros(len(indices), dtype=bool)
-        with self.container:
-            find = self._in_order if self.timestamps is None else self._by_seeking
-            for index, frame in find(np.unique(indices)):
-                pixels = self._upright(frame)
-                if not found.any():
-                    frames = np.empty((len(indices), *pixels.shape), dtype=np.uint8)
-                frames[indices == index] = pixels
-                found |= indices == index
+        find = self._in_order if self.timestamps is None else self._by_seeking
+        for index, frame in find(np.unique(indices)):
+            pixels = self._upright(frame)
+            if not found.any():
+                frames = np.empty((len(indices), *pixels.shape), dtype=np.uint8)
+            frames[indices == index] = pixels
+            found |= indices == index
+        self.container.close()
         return frames if found.all() else frames[found]
 
     def _in_order(self, indices: np.ndarray) -> Iterator[tuple[int, Any]]:
-        """Each frame with its index, for files without timestamps: only counting from the start finds them."""
-        self.container.seek(0)
-        for index, frame in enumerate(self.container.decode(self.stream)):
+        """Each frame with its index, counted from the start of the file."""
+        for index, frame in enumerate(self._decode_from_start()):
             if index in indices:
                 yield index, frame
             if index >= indices[-1]:
@@ -112,14 +124,30 @@ class PyAVReader:
             # Going on from the frame before is quicker than seeking, unless a keyframe comes between.
             if reached is not None and starts[0] <= reached:
                 frame = next_frame(decoded, target)
-            for start in [*starts[:KEYFRAMES_TRIED], starts[-1]]:
+            for start in starts[:KEYFRAMES_TRIED]:
                 if frame is None:
                     self.container.seek(int(start), stream=self.stream)
                     decoded = self.container.decode(self.stream)
                     frame = next_frame(decoded, target)
+            if frame is None:
+                decoded = self._decode_from_start()
+                frame = next_frame(decoded, target)
             if frame is not None:
                 reached = frame.pts
                 yield index, frame
+
+    def _decode_from_start(self) -> Iterator[Any]:
+        import av
+
+        # Seeking to the start is not possible in every container.
+        number = self.stream.index
+        self.container.close()
+        if not isinstance(self.source, str):
+            self.source.seek(0)
+        self.container = av.open(self.source)
+        self.stream = self.container.streams[number]
+        self.stream.thread_type = "AUTO"
+        return self.container.decode(self.stream)
 
     def _upright(self, frame: Any) -> np.ndarray:
         # A stream may change its size on the way; an array has one.
@@ -127,6 +155,20 @@ class PyAVReader:
         pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
         # Telephones store frames lying on a side; the other decoders turn them by themselves.
         return np.rot90(pixels, round(frame.rotation / 90))
+
+
+def read_frame_times(source: Any) -> np.ndarray | None:
+    """
+    Seconds from the first frame to each, by PyAV: torchcodec tells only those of frames that it has decoded, and
+    decord rounds them. None where PyAV is missing or timestamps cannot be trusted.
+    """
+    if not is_av_available():
+        return None
+    reader = PyAVReader(source)
+    reader.container.close()
+    if not isinstance(source, str):
+        source.seek(0)
+    return reader.metadata.frame_times
 
 
 def index_frames(
@@ -174,10 +216,7 @@ class TorchcodecReader:
     def __init__(self, source: Any):
         from torchcodec.decoders import VideoDecoder
 
-        # torchcodec tells the times only of frames that it has decoded.
-        times = PyAVReader(source).metadata.frame_times if is_av_available() else None
-        if not isinstance(source, str):
-            source.seek(0)
+        times = read_frame_times(source)
         self.decoder = VideoDecoder(source, num_ffmpeg_threads=0, dimension_order="NHWC")
         metadata = self.decoder.metadata
         self.metadata = FTFVVideoMetadata(
@@ -197,11 +236,15 @@ class TorchcodecReader:
 
 
 class DecordReader:
-    """Frames of a video by decord, which seeks to each."""
+    """
+    Frames of a video by decord, which seeks to each. Where frames are predicted across a keyframe (open GOPs, MPEG-TS)
+    it may give another frame or a damaged one, without an error.
+    """
 
     def __init__(self, source: Any):
         from decord import VideoReader
 
+        times = read_frame_times(source)
         self.reader = VideoReader(source)
         fps = self.reader.get_avg_fps()
         self.metadata = FTFVVideoMetadata(
@@ -210,8 +253,8 @@ class DecordReader:
             duration=len(self.reader) / fps if fps else None,
             video_backend="decord",
         )
-        starts = self.reader.get_frame_timestamp(np.arange(len(self.reader)))[:, 0]
-        self.metadata.frame_times = starts - starts[0]
+        if times is not None and len(times) == self.metadata.total_num_frames:
+            self.metadata.frame_times = times
 
     def frames_at(self, indices: np.ndarray) -> np.ndarray:
         """Frames `(len(indices), height, width, 3)`, uint8."""
@@ -253,7 +296,7 @@ def choose_video_backend(video_backend: str | None = None) -> str:
 
 
 def read_video(
-    source: Any, sample_indices_fn: Callable | None = None, video_backend: str | None = None, fps: float | None = None
+    source: Any, sample_indices_fn: Callable | None = None, video_backend: str | None = None
 ) -> tuple[np.ndarray | torch.Tensor, FTFVVideoMetadata]:
     """
     Frames of a video file, or of frames kept as files: a folder or list of images, or a frame cache (a `.npy` file,
@@ -265,7 +308,6 @@ def read_video(
         sample_indices_fn (`Callable`, *optional*): from `VideoMetadata` to the indices of the wanted frames; all by
             default.
         video_backend (`str`, *optional*): see [`choose_video_backend`].
-        fps (`float`, *optional*): frame rate of frames kept as files, which do not tell it.
 
     Returns:
         Frames, uint8, of shape `(num_frames, height, width, 3)`, and their metadata.
@@ -277,13 +319,10 @@ def read_video(
     name = f"A video of {len(source)} image files" if isinstance(source, list) else show_source(source)
     opened = source if isinstance(source, list) else open_source(source)
     if isinstance(opened, list) or (isinstance(opened, str) and os.path.isdir(opened)):
-        reader = FrameFilesReader(opened)
-        reader.metadata.fps = fps
-        return _read(name, reader, sample_indices_fn)
+        return _read(name, FrameFilesReader(opened), sample_indices_fn)
     if is_frame_cache(opened):
         with _explain_failure(name, "numpy"):
             reader = FrameCacheReader(opened)
-        reader.metadata.fps = fps
         return _read(name, reader, sample_indices_fn)
 
     chosen = choose_video_backend(video_backend)

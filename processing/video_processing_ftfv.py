@@ -16,6 +16,7 @@ Videos to pixel values: evenly sampled frames, each a square of fixed size, padd
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,10 @@ class FTFVVideoProcessor(BaseVideoProcessor):
         video_url_or_urls: str | list,
         sample_indices_fn: Callable | None = None,
     ) -> Any:
-        """Decodes paths and URLs; a relative path starts from the environment variable `FTFV_MEDIA_ROOT`."""
+        """
+        Decodes what [`make_list_of_videos`] returns of files, except lists of images: a list is several videos here. A
+        relative path starts from the environment variable `FTFV_MEDIA_ROOT`.
+        """
         if isinstance(video_url_or_urls, (list, tuple)):
             return list(
                 zip(*[self.fetch_videos(video, sample_indices_fn) for video in video_url_or_urls], strict=True)
@@ -184,11 +188,16 @@ class FTFVVideoProcessor(BaseVideoProcessor):
         decoded = []
         for video, given in zip(videos, known, strict=True):
             if isinstance(video, FramesReader):
-                decoded.append(video.read(sample_indices_fn if do_sample_frames else None, given))
+                decoded.append(video.read(sample_indices_fn, given))
+                continue
+            sample = sample_indices_fn
+            if sample is not None and given is not None:
+                sample = partial(_sample_at_rate, sample, given.fps)
+            if isinstance(video, list):
+                frames, metadata = read_video(video, sample, self.video_backend)
             else:
-                fps = None if given is None else given.fps
-                frames, metadata = read_video(video, sample_indices_fn, self.video_backend, fps)
-                decoded.append((torch.as_tensor(frames).permute(0, 3, 1, 2), metadata))
+                frames, metadata = self.fetch_videos(video, sample)
+            decoded.append((torch.as_tensor(frames).permute(0, 3, 1, 2), metadata))
         return [frames for frames, _ in decoded], [metadata for _, metadata in decoded]
 
     def convert_to_rgb(self, video: torch.Tensor) -> torch.Tensor:
@@ -220,6 +229,12 @@ class FTFVVideoProcessor(BaseVideoProcessor):
             },
             tensor_type=return_tensors,
         )
+
+
+def _sample_at_rate(sample_indices_fn: Callable, fps: float | None, metadata: VideoMetadata) -> np.ndarray:
+    """Indices of the sampled frames of a video; frames kept as files do not tell their rate, `fps` does."""
+    metadata.fps = metadata.fps or fps
+    return sample_indices_fn(metadata=metadata)
 
 
 def frames_within(clip: tuple[float, float], metadata: VideoMetadata) -> tuple[int, int]:

@@ -235,7 +235,7 @@ def test_less_than_one_token_raises(tokens_per_frame):
 def test_the_decoder_of_a_call(clip, monkeypatch):
     asked = []
 
-    def read_video(path, sample_indices_fn, video_backend, fps):
+    def read_video(path, sample_indices_fn, video_backend):
         asked.append(video_backend)
         metadata = VideoMetadata(total_num_frames=20, fps=10)
         return build_frames(20)[sample_indices_fn(metadata=metadata)], metadata
