@@ -70,6 +70,11 @@ def in_memory(video: Any) -> bool:
     return isinstance(video, (np.ndarray, torch.Tensor)) or (isinstance(video, list) and _is_frame(video[0]))
 
 
+def is_list_of_image_paths(video: Any) -> bool:
+    """Whether an element of `make_list_of_videos` is a list of image files."""
+    return isinstance(video, list) and not in_memory(video)
+
+
 def resolve_media_path(path: str | os.PathLike) -> str:
     """
     Path of a media file or of a folder of frames; a relative one starts from the folder in the environment variable

@@ -71,13 +71,14 @@ class PyAVReader:
         packets = [packet for packet in self.container.demux(self.stream) if packet.size]
         shown = [packet for packet in packets if not packet.is_discard]
         self.timestamps = self.keyframes = None
-        timed = any(name in TIMED_CONTAINERS for name in self.container.format.name.split(","))
+        container_names = self.container.format.name.split(",")
+        timed = any(name in TIMED_CONTAINERS for name in container_names)
         if timed or not self.stream.codec_context.has_b_frames:
             self.timestamps, self.keyframes = index_frames(
                 [packet.pts for packet in shown], [packet.is_keyframe for packet in shown]
             )
-        # A file that was cut off has fewer packets than its header says.
-        missing = max(0, self.stream.frames - len(packets))
+        # An mp4 file that was cut off has fewer packets than its header says. AVI counts those left out, too.
+        missing = max(0, self.stream.frames - len(packets)) if "mp4" in container_names else 0
         count = len(shown) if self.timestamps is None else len(self.timestamps)
         fps = float(self.stream.average_rate) if self.stream.average_rate else None
         if self.timestamps is not None and not missing:

@@ -29,7 +29,7 @@ from transformers.video_processing_utils import BaseVideoProcessor
 from transformers.video_utils import VideoInput, VideoMetadata, make_batched_metadata
 
 from .frame_source_ftfv import FramesReader
-from .media_source_ftfv import in_memory, make_list_of_videos
+from .media_source_ftfv import in_memory, is_list_of_image_paths, make_list_of_videos
 from .video_decoding_ftfv import read_video
 
 
@@ -102,6 +102,13 @@ class FTFVVideoProcessor(BaseVideoProcessor):
         sources = make_list_of_videos(videos)
         if not sources:
             raise ValueError("There are no videos; expected at least one.")
+        asked = any(kwargs.get(name) is not None for name in ("num_frames", "fps", "max_num_frames", "clip"))
+        if kwargs.get("do_sample_frames") and not asked and any(map(is_list_of_image_paths, sources)):
+            # The common tests of transformers ask for this error, in these words.
+            raise ValueError(
+                "Sampling frames from a list of images is not supported! Set `do_sample_frames=False` to take all, or "
+                "`num_frames` to sample them nevertheless."
+            )
         # Each video tells its own layout; the base class takes the first one's for all.
         data_format = kwargs.get("input_data_format", getattr(self, "input_data_format", None))
         sources = [FramesReader(source, data_format) if in_memory(source) else source for source in sources]
