@@ -24,6 +24,7 @@ from transformers.processing_utils import MultiModalData, ProcessorMixin
 from transformers.utils import auto_docstring
 
 from .control_tokens_ftfv import keep_as_text, protect_control_tokens
+from .media_source_ftfv import make_list_of_videos
 
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ class FTFVProcessor(ProcessorMixin):
     @auto_docstring(
         custom_intro="""
         Prepares text, images and videos for the model. Besides what the base class takes there are, for videos,
-        `tokens_per_frame`, `max_num_frames`, `clip` and `video_backend` ([`FTFVVideoProcessorKwargs`]).
+        `tokens_per_frame`, `max_num_frames`, `clip`, `video_backend` and `frame_timestamps`
+        ([`FTFVVideoProcessorKwargs`]).
         """
     )
     def __call__(
@@ -163,6 +165,20 @@ class FTFVProcessor(ProcessorMixin):
                     "Use a smaller `tokens_per_frame`, fewer frames or images, or less text."
                 )
 
+    def prepare_inputs_layout(
+        self, images: Any = None, text: Any = None, videos: Any = None, audio: Any = None, **kwargs: Any
+    ) -> tuple[Any, Any, Any, Any]:
+        if videos is not None:
+            videos = make_list_of_videos(videos) or None
+        return super().prepare_inputs_layout(images=images, text=text, videos=videos, audio=audio, **kwargs)
+
+    def validate_inputs(
+        self, images: Any = None, text: Any = None, videos: Any = None, audio: Any = None, **kwargs: Any
+    ) -> None:
+        # The base class counts only the kinds of videos that it knows; names stand for them here.
+        videos = None if videos is None else ["video"] * len(videos)
+        super().validate_inputs(images=images, text=text, videos=videos, audio=audio, **kwargs)
+
     def _process_videos(self, videos: Any, **kwargs: Any) -> Any:
         tokens_per_frame = kwargs.get("tokens_per_frame")
         if tokens_per_frame is None:
@@ -172,11 +188,26 @@ class FTFVProcessor(ProcessorMixin):
                 f"`tokens_per_frame` is {tokens_per_frame}; expected 1 to {self.num_query_tokens}, the adapter's "
                 "number of query tokens."
             )
-        return super()._process_videos(videos, **kwargs)
+        timed = kwargs.get("frame_timestamps")
+        kwargs["frame_timestamps"] = self.video_processor.frame_timestamps if timed is None else timed
+        if kwargs["frame_timestamps"]:
+            kwargs["return_metadata"] = True
+        processed = self.video_processor(videos, **kwargs)
+        count = len(processed["tokens_per_frame"])
+        return processed, [self.replace_video_token(processed, index, **kwargs) for index in range(count)]
 
     def replace_video_token(self, video_inputs: dict, video_idx: int, **kwargs: Any) -> str:
         num_frames = int(video_inputs["video_frame_mask"][video_idx].sum())
-        return self.video_token * (num_frames * int(video_inputs["tokens_per_frame"][video_idx]))
+        tokens = self.video_token * int(video_inputs["tokens_per_frame"][video_idx])
+        if not kwargs.get("frame_timestamps"):
+            return tokens * num_frames
+        metadata = video_inputs["video_metadata"][video_idx]
+        if metadata.fps is None:
+            raise ValueError(
+                "`frame_timestamps` needs the frame rate of the video, which is unknown; pass `video_metadata` with "
+                "`fps`, or leave it off."
+            )
+        return " ".join(f"{seconds:.1f}s: {tokens}" for seconds in metadata.timestamps)
 
     def replace_image_token(self, image_inputs: dict, image_idx: int, **kwargs: Any) -> str:
         return self.image_token * self._tokens_per_image
