@@ -67,7 +67,7 @@ COMMANDS = {
         "ftfv cost --model demo/s4v/model --json",
     ),
     "data": Command(
-        "write a data set in the form that `trl sft` trains on",
+        "write data sets in the form that `trl sft` trains on, or show a row",
         "ftfv data moving-shapes --output shapes --clips 500 --images 500",
     ),
     "merge": Command(

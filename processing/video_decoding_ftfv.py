@@ -14,6 +14,7 @@
 """Where media lie and how a video file becomes frames: paths, decoders and their errors."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -33,6 +34,8 @@ except ImportError:
     def is_torchcodec_usable(**kwargs: Any) -> bool:
         return False
 
+
+CLIP = re.compile(r"(?P<path>.+)#t=(?P<start>\d+(\.\d+)?),(?P<end>\d+(\.\d+)?)", re.DOTALL)
 
 # Folder that relative media paths start from; a recipe sets it in its `env`.
 MEDIA_ROOT = "FTFV_MEDIA_ROOT"
@@ -167,6 +170,17 @@ def resolve_media_path(path: str) -> str:
     if os.path.getsize(resolved) == 0:
         raise ValueError(f"The file {resolved!r} is empty; expected a video or an image. Download or encode it again.")
     return resolved
+
+
+def split_clip(path: str) -> tuple[str, tuple[float, float] | None]:
+    """
+    Path and clip of a name such as `clip.mp4#t=3.5,9`, a temporal fragment as W3C Media Fragments 1.0 writes it: start
+    and end in seconds. The clip of any other name is None.
+    """
+    match = CLIP.fullmatch(path)
+    if match is None:
+        return path, None
+    return match["path"], (float(match["start"]), float(match["end"]))
 
 
 def choose_video_backend(video_backend: str | None = None) -> str:

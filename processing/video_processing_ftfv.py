@@ -17,6 +17,7 @@ Videos to pixel values: evenly sampled frames, each a square of fixed size, padd
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from transformers.utils import TensorType
 from transformers.video_processing_utils import BaseVideoProcessor
 from transformers.video_utils import VideoInput, VideoMetadata
 
-from .video_decoding_ftfv import read_video
+from .video_decoding_ftfv import read_video, split_clip
 
 
 class FTFVVideoProcessorKwargs(VideosKwargs, total=False):
@@ -138,12 +139,18 @@ class FTFVVideoProcessor(BaseVideoProcessor):
         return first + (2 * np.arange(num_frames) + 1) * total // (2 * num_frames)
 
     def fetch_videos(self, video_url_or_urls: str | list, sample_indices_fn: Callable | None = None) -> Any:
-        """Decodes paths and URLs; a relative path starts from the environment variable `FTFV_MEDIA_ROOT`."""
+        """
+        Decodes paths and URLs; a relative path starts from the environment variable `FTFV_MEDIA_ROOT`. The end of a
+        name such as `clip.mp4#t=3.5,9` is the `clip` of that video, in seconds, so that a row of data can name one.
+        """
         if isinstance(video_url_or_urls, (list, tuple)):
             return list(
                 zip(*[self.fetch_videos(video, sample_indices_fn) for video in video_url_or_urls], strict=True)
             )
-        return read_video(video_url_or_urls, sample_indices_fn, self.video_backend)
+        path, clip = split_clip(video_url_or_urls)
+        if clip is not None and sample_indices_fn is not None:
+            sample_indices_fn = partial(sample_indices_fn, clip=clip)
+        return read_video(path, sample_indices_fn, self.video_backend)
 
     def _preprocess(
         self,

@@ -1,0 +1,108 @@
+# Copyright 2026 The FTFV Authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Finds the media files that rows name, and tells whether they decode."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from .samples import Media
+
+
+# What the raw files name as .mp4, or without a suffix, lies on disks as any of these.
+SUFFIXES = {
+    "video": (".mp4", ".mkv", ".webm", ".avi", ".mov", ".gif"),
+    "image": (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"),
+}
+
+
+class UnusableMedia(ValueError):
+    """A media file is missing, empty or broken; the message is the reason."""
+
+
+class MediaFolder:
+    """The folder that the names of a raw data set start from.
+
+    Args:
+        root (`str` or `Path`): the folder.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root).resolve()
+        if not self.root.is_dir():
+            raise FileNotFoundError(f"No folder {str(root)!r}; expected `--media-root`, where the media files lie.")
+        # Rows about one video mostly follow each other.
+        self._find = lru_cache(maxsize=4096)(self._find_uncached)
+
+    def find(self, media: Media) -> str:
+        """Absolute path of the file.
+
+        Raises:
+            UnusableMedia: there is none under any of the names, with any suffix, or it is empty.
+        """
+        found, size = self._find(media.kind, media.names)
+        if found is None:
+            raise UnusableMedia(
+                f"no file {media.names[0]!r}{_others(media)} with that or another suffix "
+                f"({' '.join(SUFFIXES[media.kind])})"
+            )
+        if size == 0:
+            raise UnusableMedia(f"the file {found!r} is empty")
+        return found
+
+    def _find_uncached(self, kind: str, names: tuple[str, ...]) -> tuple[str | None, int]:
+        for name in names:
+            stem, suffix = os.path.splitext(name)
+            stem = stem if suffix.lower() in SUFFIXES[kind] else name
+            for candidate in (name, *(stem + other for other in SUFFIXES[kind])):
+                path = os.path.join(self.root, candidate)
+                if os.path.isfile(path):
+                    return path, os.path.getsize(path)
+        return None, 0
+
+
+def media_reference(path: str, clip: tuple[float, float] | None) -> str:
+    """How a row names a video file, or a part of it from start to end in seconds: `clip.mp4#t=3.5,9`, a media fragment
+    as the W3C defines it, which FTFV's video processor takes."""
+    if clip is None:
+        return path
+    start, end = (f"{seconds:.3f}".rstrip("0").rstrip(".") for seconds in clip)
+    return f"{path}#t={start},{end}"
+
+
+@lru_cache(maxsize=65536)
+def decoding_error(kind: str, reference: str) -> str | None:
+    """Why the frames that training would sample from a video, or the pixels of a picture, do not decode; None if they
+    do."""
+    from PIL import Image
+
+    from ...processing.video_processing_ftfv import FTFVVideoProcessor
+
+    try:
+        if kind == "video":
+            processor = FTFVVideoProcessor()
+            processor.fetch_videos(reference, processor.sample_frames)
+        else:
+            with Image.open(reference) as image:
+                image.convert("RGB")
+    except (ValueError, OSError, SyntaxError) as error:  # SyntaxError: Pillow on a broken PNG
+        return " ".join(str(error).split())
+    return None
+
+
+def _others(media: Media) -> str:
+    return "".join(f" or {name!r}" for name in media.names[1:])
