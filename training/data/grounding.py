@@ -188,9 +188,8 @@ def _spans(record: Mapping, key: str, caption: str) -> dict[tuple[int, int], lis
     """Boxes of each phrase, in the order of the caption; a phrase that overlaps an earlier one is left out."""
     spans: dict[tuple[int, int], list[_Box]] = {}
     entries = list_of(record, key)
-    if not all(
-        isinstance(entry, list) and all(isinstance(number, (int, float)) for number in entry) for entry in entries
-    ):
+    numbers = [number for entry in entries for number in (entry if isinstance(entry, list) else [None])]
+    if not all(isinstance(number, (int, float)) for number in numbers):
         raise MalformedRecord(f"`{key}` holds something else than lists of numbers")
     for entry in sorted(entries):
         if len(entry) < 6:

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""What a converter makes of a raw record: a conversation about one picture, one video or nothing, or a reason why not."""
+"""What a converter makes of a raw record: a conversation about a picture, a video or nothing, or a reason why not."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""The raw data sets that can be converted: those of the paper's Tables 1 and 2 and of its section 4.5, and stand-ins."""
+"""The raw data sets that can be converted: those of the paper's Tables 1 and 2 and section 4.5, and stand-ins."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

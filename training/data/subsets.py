@@ -11,10 +11,10 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Random subsets of data sets that do not fit into memory: a share of the videos, or a number of question-answer pairs.
+"""Random subsets of data sets that do not fit into memory: a share of the videos, or a number of questions.
 
-A name's rank is a hash of the seed and the name, and a subset is made of the lowest ranks. So it does not depend on the
-order of the files, and of two subsets with one seed the smaller lies in the larger.
+A name's rank is a hash of the seed and the name, and a subset is made of the lowest ranks. So it does not depend on
+the order of the files, and of two subsets with one seed the smaller lies in the larger.
 """
 
 import hashlib
