@@ -58,11 +58,11 @@ class RawFiles:
                 pattern = next((pattern for pattern in patterns if next(_walk(path, pattern), None)), None)
                 if pattern is None:
                     raise FileNotFoundError(
-                        f"No {' or '.join(patterns)} in the folder {str(path)!r}; expected the raw files of a data set."
+                        f"No {' or '.join(patterns)} in the folder {str(path)!r}; expected raw files of a data set."
                     )
                 self.roots.append((path, pattern))
             else:
-                raise FileNotFoundError(f"No file or folder {str(path)!r}; expected the raw files of a data set.")
+                raise FileNotFoundError(f"No file or folder {str(path)!r}; expected raw files of a data set.")
 
     def __iter__(self) -> Iterator[RawFile]:
         for root, pattern in self.roots:

@@ -74,8 +74,8 @@ def set_name(file: RawFile) -> str:
     name = file.path.resolve().parent.name
     if name not in TYPE_OF_SET:
         raise ValueError(
-            f"{str(file.path)!r} lies in a folder {name!r}, which tells no type; expected <type>/<set>/train.json, the "
-            f"set one of {', '.join(TYPE_OF_SET)}."
+            f"{str(file.path)!r} lies in a folder {name!r}, which tells no type; expected <type>/<set>/train.json, "
+            f"the set one of {', '.join(TYPE_OF_SET)}."
         )
     return name
 
