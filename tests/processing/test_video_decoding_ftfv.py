@@ -30,7 +30,13 @@ from transformers.utils import is_decord_available, is_torchcodec_usable
 
 from ftfv import FTFVVideoProcessor
 from ftfv.processing import video_decoding_ftfv
-from ftfv.processing.video_decoding_ftfv import TorchcodecReader, choose_video_backend, read_video, resolve_media_path
+from ftfv.processing.video_decoding_ftfv import (
+    TorchcodecReader,
+    choose_video_backend,
+    read_video,
+    resolve_media_path,
+    split_clip,
+)
 from tests.tiny import ROOT, build_frames, write_audio, write_video
 
 
@@ -291,3 +297,17 @@ def test_audio_only(tmp_path):
     with pytest.raises(ValueError, match="sound.mp4' holds no video frames; .*is it audio only") as error:
         read_video(write_audio(tmp_path / "sound.mp4"), video_backend="pyav")
     one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a/clip.mp4#t=3.5,9", ("a/clip.mp4", (3.5, 9.0))),
+        ("https://host/clip.mp4?x=1#t=0,10.25", ("https://host/clip.mp4?x=1", (0.0, 10.25))),
+        ("a/clip.mp4", ("a/clip.mp4", None)),
+        ("take #t=1.mp4", ("take #t=1.mp4", None)),
+        ("clip.mp4#t=5", ("clip.mp4#t=5", None)),
+    ],
+)
+def test_a_name_may_end_in_a_clip(name, expected):
+    assert split_clip(name) == expected

@@ -203,7 +203,7 @@ class _Conversion:
         self.check_decode = check_decode
         self.progress = progress
         self.share: Share | None = None
-        self.chosen: dict[str, int] | None = None
+        self.chosen: dict[int, int] | None = None
         self.report = ConversionReport(name, str(output))
 
     def choose(self) -> None:
@@ -221,7 +221,7 @@ class _Conversion:
         """Chooses pairs whose media are usable, if others are to be skipped; whether more were found to be broken."""
         chooser = PairChooser(num_pairs, self.subset.seed)
         missing, rejected = Problems(), Problems()
-        for place, sample in self._samples("choosing"):
+        for index, (place, sample) in enumerate(self._samples("choosing")):
             if not self._in_share(place, sample):
                 continue
             path = None
@@ -234,7 +234,7 @@ class _Conversion:
                 if path in broken:
                     rejected.add(place, broken[path])
                     continue
-            chooser.offer(place, len(sample.turns), path and f"{sample.media.kind} {path}")
+            chooser.offer(index, place, len(sample.turns), path and f"{sample.media.kind} {path}")
         found = {}
         if self.check_decode:
             for media in tqdm(sorted(chooser.media), desc="decoding", disable=not self.progress):
@@ -254,8 +254,8 @@ class _Conversion:
         report = self.report
         # Numbers, because the names of a million files would be a hundred megabytes.
         seen = {"video": array("Q"), "image": array("Q")}
-        for place, sample in self._samples("writing", report):
-            num_pairs = len(sample.turns) if self.chosen is None else self.chosen.get(place, 0)
+        for index, (place, sample) in enumerate(self._samples("writing", report)):
+            num_pairs = len(sample.turns) if self.chosen is None else self.chosen.get(index, 0)
             if not num_pairs or not self._in_share(place, sample):
                 report.not_chosen += 1
                 continue

@@ -108,7 +108,7 @@ def read_visual_genome_samples(files: RawFiles, seed: int) -> Iterator[PlacedSam
             questions.append(file)
         elif {"width", "height"} <= keys:
             sizes.update(_picture_sizes(file))
-        elif file.path.name == file.label:  # asked for by name
+        elif files.is_given(file):
             raise ValueError(
                 f"{str(file.path)!r} has the keys {', '.join(sorted(keys))}; expected region_descriptions.json, "
                 "question_answers.json or image_data.json of Visual Genome."

@@ -117,7 +117,7 @@ def preview_row(row: dict, number: int, processor: Any) -> RowPreview:
         size = tuple(batch["pixel_values_videos"][0].shape)
     elif media is not None:
         picture = processor.image_processor.fetch_images(media)
-        original_size, size = (picture.height, picture.width), tuple(batch["pixel_values"][0].shape)
+        original_size, size = tuple(picture.shape[-2:]), tuple(batch["pixel_values"][0].shape)
     return RowPreview(
         row=number,
         id=row.get("id"),

@@ -34,11 +34,13 @@ class RawFile:
 
     path: Path
     label: str
-    """How messages and row ids name it: the path from the folder that was asked for, or its name."""
+    """How messages and row ids name it."""
 
 
 class RawFiles:
     """The files to read, given as files and folders; iterating again walks the folders again, in sorted order.
+
+    Labels are paths from the folder that was given, or from the one that holds all that was given.
 
     Args:
         paths (`Sequence[str | Path]`): files, and folders to look for files in.
@@ -47,11 +49,16 @@ class RawFiles:
 
     Raises:
         FileNotFoundError: a path is not there, or a folder has no such file.
+        ValueError: a path is given twice.
     """
 
     def __init__(self, paths: Sequence[str | Path], patterns: Sequence[str]):
+        resolved = [Path(path).resolve() for path in paths]
+        if len(set(resolved)) < len(resolved):
+            twice = next(path for path in resolved if resolved.count(path) > 1)
+            raise ValueError(f"{str(twice)!r} is given twice; give every file once.")
         self.roots: list[tuple[Path, str | None]] = []
-        for path in map(Path, paths):
+        for path in resolved:
             if path.is_file():
                 self.roots.append((path, None))
             elif path.is_dir():
@@ -63,22 +70,25 @@ class RawFiles:
                 self.roots.append((path, pattern))
             else:
                 raise FileNotFoundError(f"No file or folder {str(path)!r}; expected raw files of a data set.")
+        is_one_folder = len(resolved) == 1 and resolved[0].is_dir()
+        self.base = resolved[0] if is_one_folder else Path(os.path.commonpath([path.parent for path in resolved]))
 
     def __iter__(self) -> Iterator[RawFile]:
         for root, pattern in self.roots:
-            if pattern is None:
-                yield RawFile(root, root.name)
-            else:
-                for name in _walk(root, pattern):
-                    yield RawFile(root / name, name)
+            for path in [root] if pattern is None else _walk(root, pattern):
+                yield RawFile(path, path.relative_to(self.base).as_posix())
+
+    def is_given(self, file: RawFile) -> bool:
+        """Whether a file was given by its own name, not found in a folder."""
+        return (file.path, None) in self.roots
 
 
-def _walk(root: Path, pattern: str) -> Iterator[str]:
+def _walk(root: Path, pattern: str) -> Iterator[Path]:
     for parent, folders, names in os.walk(root):
         folders.sort()
         for name in sorted(names):
-            path = Path(parent, name).relative_to(root).as_posix()
-            if fnmatch(path, pattern):
+            path = Path(parent, name)
+            if fnmatch(path.relative_to(root).as_posix(), pattern):
                 yield path
 
 

@@ -84,13 +84,13 @@ class PairChooser:
         self.num_pairs = num_pairs
         self.seed = seed
         self.num_offered = 0
-        self._heap: list[tuple[int, str, int, str | None]] = []  # highest rank first
+        self._heap: list[tuple[int, int, int, str | None]] = []  # highest rank first
         self._num_held = 0
 
-    def offer(self, place: str, num_pairs: int, media: str | None) -> None:
-        """Considers the row at `place`."""
+    def offer(self, index: int, place: str, num_pairs: int, media: str | None) -> None:
+        """Considers a row, the `index`-th, which lies at `place` and names the file `media`."""
         self.num_offered += num_pairs
-        heapq.heappush(self._heap, (-rank(self.seed, place), place, num_pairs, media))
+        heapq.heappush(self._heap, (-rank(self.seed, place), index, num_pairs, media))
         self._num_held += num_pairs
         while self._num_held - self._heap[0][2] >= self.num_pairs:
             self._num_held -= heapq.heappop(self._heap)[2]
@@ -100,8 +100,8 @@ class PairChooser:
         """The files of the rows chosen so far."""
         return {media for _, _, _, media in self._heap if media is not None}
 
-    def chosen(self) -> dict[str, int]:
-        """The places of the chosen rows and how many pairs each gives.
+    def chosen(self) -> dict[int, int]:
+        """The indices of the chosen rows and how many pairs each gives.
 
         Raises:
             ValueError: fewer pairs were offered than are asked for.
@@ -110,7 +110,7 @@ class PairChooser:
             raise ValueError(
                 f"{self.num_pairs} pairs are asked for but only {self._num_held} are there and usable; ask for fewer."
             )
-        rows = {place: num_pairs for _, place, num_pairs, _ in sorted(self._heap, reverse=True)}
+        rows = {index: num_pairs for _, index, num_pairs, _ in sorted(self._heap, reverse=True)}
         last = next(reversed(rows))
         rows[last] -= self._num_held - self.num_pairs
         return rows

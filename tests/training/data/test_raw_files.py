@@ -100,9 +100,32 @@ def test_folders_give_their_files_sorted_and_again(tmp_path):
     for name in ("b/train.json", "a/train.json", "a/test.json", "a/notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("[]")
-    files = RawFiles([tmp_path, tmp_path / "a/notes.txt"], ("*.jsonl", "*train.json"))
-    labels = ["a/train.json", "b/train.json", "notes.txt"]
-    assert [file.label for file in files] == [file.label for file in files] == labels
+    files = RawFiles([tmp_path], ("*.jsonl", "*train.json"))
+    assert [file.label for file in files] == [file.label for file in files] == ["a/train.json", "b/train.json"]
+
+
+@pytest.mark.parametrize(
+    ("given", "labels"),
+    [
+        (["a/x.json"], ["x.json"]),
+        (["a/x.json", "a/y.json"], ["x.json", "y.json"]),
+        (["a/x.json", "b/x.json"], ["a/x.json", "b/x.json"]),
+        (["b", "a/x.json"], ["b/x.json", "a/x.json"]),
+    ],
+)
+def test_labels_tell_files_of_one_name_apart(tmp_path, given, labels):
+    for name in ("a/x.json", "a/y.json", "b/x.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("[]")
+    files = RawFiles([tmp_path / name for name in given], ("*.json",))
+    assert [file.label for file in files] == labels
+    assert [files.is_given(file) for file in files] == [name.endswith(".json") for name in given]
+
+
+def test_a_file_given_twice_is_refused(tmp_path):
+    (tmp_path / "a.json").write_text("[]")
+    with pytest.raises(ValueError, match="a.json' is given twice"):
+        RawFiles([tmp_path / "a.json", tmp_path / "b/../a.json"], ("*.json",))
 
 
 def test_what_is_not_there_is_named(tmp_path):

@@ -34,11 +34,11 @@ def test_number_of_videos_is_that_of_table_2(num_videos, fraction, num_kept):
 
 def test_shares_of_one_seed_are_nested_and_of_another_differ():
     names = [f"v_{number}" for number in range(1000)]
-    kept = [{name for name in names if name in choose_share(names, share, seed=3)} for share in (0.1, 0.3, 0.6)]
-    assert kept[0] < kept[1] < kept[2]
-    other = {name for name in names if name in choose_share(names, 0.1, seed=4)}
+    shares = [choose_share(names, fraction, seed) for fraction, seed in ((0.1, 3), (0.3, 3), (0.6, 3), (0.1, 4))]
+    small, middle, large, other = ({name for name in names if name in share} for share in shares)
+    assert small < middle < large
     # of 100 drawn twice from 1000, 10 are expected to be the same
-    assert len(kept[0] & other) < 30
+    assert len(small & other) < 30
 
 
 def test_repeated_names_count_once_and_order_does_not_matter():
@@ -68,9 +68,10 @@ def test_ranks_are_uniform():
 
 def offered(num_pairs: int, rows: dict[str, int], seed: int = 0) -> dict[str, int]:
     chooser = PairChooser(num_pairs, seed)
-    for place, count in rows.items():
-        chooser.offer(place, count, None)
-    return chooser.chosen()
+    places = list(rows)
+    for index, (place, count) in enumerate(rows.items()):
+        chooser.offer(index, place, count, None)
+    return {places[index]: count for index, count in chooser.chosen().items()}
 
 
 def test_pairs_are_exact_and_only_the_last_conversation_is_cut():
@@ -100,6 +101,5 @@ def test_too_few_pairs_are_an_error():
 def test_files_of_the_chosen_rows_are_known():
     chooser = PairChooser(2, 0)
     for number in range(20):
-        chooser.offer(f"f[{number}]", 1, f"video /v/{number}.mp4" if number % 2 else None)
-    numbers = [place[2:-1] for place in chooser.chosen()]
-    assert chooser.media == {f"video /v/{number}.mp4" for number in numbers if int(number) % 2}
+        chooser.offer(number, f"f[{number}]", 1, f"video /v/{number}.mp4" if number % 2 else None)
+    assert chooser.media == {f"video /v/{number}.mp4" for number in chooser.chosen() if number % 2}
