@@ -20,7 +20,8 @@ it.
 import json
 import shutil
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -29,9 +30,9 @@ from tqdm.auto import tqdm
 
 from .dataset_folder import REQUEST_NAME, claim_folder, conversation_row, write_rows
 from .media import write_atomically
-from .media_files import MediaFolder, UnusableMedia, decoding_error, media_reference
+from .media_files import MediaFolder, UnusableMedia, decoding_error, decoding_errors, media_reference
 from .raw_files import RawFiles
-from .samples import Media, PlacedSample, Rejection, Sample
+from .samples import Media, MediaKind, PlacedSample, Rejection, Sample
 from .sources import Source, find_source
 from .subsets import PairChooser, Share, choose_share, rank
 
@@ -204,48 +205,64 @@ class _Conversion:
         self.progress = progress
         self.share: Share | None = None
         self.chosen: dict[int, int] | None = None
+        self.decoded: set[tuple[MediaKind, str]] = set()
+        self.broken: dict[str, str] = {}
         self.report = ConversionReport(name, str(output))
 
     def choose(self) -> None:
-        """Chooses the videos or rows, then the pairs."""
+        """Chooses the videos or rows, then the pairs, and decodes what they name if that was asked for."""
         if self.subset.fraction is not None:
             names = (self._group(place, sample) for place, sample in self._samples("counting"))
             self.share = choose_share(names, self.subset.fraction, self.subset.seed)
             self.report.videos_in_source = self.share.num_total if self.subset.by == "video" else None
         if self.subset.pairs is not None:
-            broken: dict[str, str] = {}
-            while self._choose_pairs(self.subset.pairs, broken):
+            # What turns out to be broken is replaced, and so may that be.
+            while self._choose_pairs(self.subset.pairs) and self.skip_missing:
                 pass
+        elif self.check_decode:
+            self._decode(self._files())
 
-    def _choose_pairs(self, num_pairs: int, broken: dict[str, str]) -> bool:
-        """Chooses pairs whose media are usable, if others are to be skipped; whether more were found to be broken."""
+    def _files(self) -> Iterator[tuple[MediaKind, str]]:
+        """The media files that the rows name and that are there."""
+        for place, sample in self._samples("collecting"):
+            if self._in_share(place, sample):
+                with suppress(UnusableMedia):  # counted when the rows are written
+                    path = self._path(sample)
+                    if path is not None:
+                        yield sample.media.kind, path
+
+    def _choose_pairs(self, num_pairs: int) -> bool:
+        """Chooses pairs, with usable media if rows without are to be skipped; whether more were found to be broken."""
         chooser = PairChooser(num_pairs, self.subset.seed)
-        missing, rejected = Problems(), Problems()
+        report = self.report
+        report.missing, report.broken = Problems(), Problems()
         for index, (place, sample) in enumerate(self._samples("choosing")):
             if not self._in_share(place, sample):
                 continue
-            path = None
-            if self.skip_missing and sample.media is not None and sample.media.content is None:
-                try:
-                    path = self._find(sample.media)
-                except UnusableMedia as error:
-                    missing.add(place, str(error))
+            file = None
+            try:
+                path = self._path(sample)
+            except UnusableMedia as error:
+                # Otherwise it is an error, which writing the rows reports.
+                if self.skip_missing:
+                    report.missing.add(place, str(error))
                     continue
-                if path in broken:
-                    rejected.add(place, broken[path])
-                    continue
-            chooser.offer(index, place, len(sample.turns), path and f"{sample.media.kind} {path}")
-        found = {}
-        if self.check_decode:
-            for media in tqdm(sorted(chooser.media), desc="decoding", disable=not self.progress):
-                kind, path = media.split(" ", 1)
-                error = decoding_error(kind, path)
-                if error is not None:
-                    found[path] = error
-        broken.update(found)
-        if not found:
-            self.chosen = chooser.chosen()
-            self.report.missing, self.report.broken = missing, rejected
+            else:
+                if path is not None:
+                    if self.skip_missing and path in self.broken:
+                        report.broken.add(place, self.broken[path])
+                        continue
+                    file = (sample.media.kind, path)
+            chooser.offer(index, place, len(sample.turns), file)
+        self.chosen = chooser.chosen()
+        return self.check_decode and self._decode(chooser.files)
+
+    def _decode(self, files: Iterable[tuple[MediaKind, str]]) -> bool:
+        """Decodes the files that were not decoded before; whether one is broken."""
+        new = set(files) - self.decoded
+        self.decoded |= new
+        found = decoding_errors(new, progress=self.progress)
+        self.broken.update(found)
         return bool(found)
 
     def rows(self) -> Iterator[dict]:
@@ -262,11 +279,13 @@ class _Conversion:
             reference = None
             if sample.media is not None:
                 try:
-                    reference = self._find(sample.media)
+                    reference = self._path(sample) or self._write_picture(sample.media)
                 except UnusableMedia as error:
                     report.missing.add(place, str(error))
                     continue
-                error = decoding_error(sample.media.kind, reference) if self.check_decode else None
+                error = self.broken.get(reference)
+                if sample.media.content is not None and self.check_decode:
+                    error = decoding_error(sample.media.kind, reference)
                 if error is not None:
                     report.broken.add(place, error)
                     continue
@@ -309,21 +328,26 @@ class _Conversion:
     def _in_share(self, place: str, sample: Sample) -> bool:
         return self.share is None or self._group(place, sample) in self.share
 
-    def _find(self, media: Media) -> str:
-        """What a row names: the absolute path of a file that is there, after writing it if it came in the record."""
-        if media.content is not None:
-            path = self.output / PICTURE_FOLDER / media.names[0]
-            if not path.exists():
-                write_atomically(path, lambda temporary: temporary.write_bytes(media.content))
-            return str(path)
-        if self.media_folder is None:
-            if not Path(media.names[0]).is_absolute():
-                raise ValueError(
-                    f"The files of {self.name} name media such as {media.names[0]!r}; give `--media-root`, the folder "
-                    "where these lie."
-                )
-            return media.names[0]
-        return media_reference(self.media_folder.find(media), media.clip)
+    def _path(self, sample: Sample) -> str | None:
+        """How a row names the media file of a sample, an absolute path; None where there is none yet."""
+        media = sample.media
+        if media is None or media.content is not None:
+            return None
+        if self.media_folder is not None:
+            return media_reference(self.media_folder.find(media), media.clip)
+        if not Path(media.names[0]).is_absolute():
+            raise ValueError(
+                f"The files of {self.name} name media such as {media.names[0]!r}; give `--media-root`, the folder "
+                "where these lie."
+            )
+        return media.names[0]
+
+    def _write_picture(self, media: Media) -> str:
+        """Writes a picture that came inside a record."""
+        path = self.output / PICTURE_FOLDER / media.names[0]
+        if not path.exists():
+            write_atomically(path, lambda temporary: temporary.write_bytes(media.content))
+        return str(path)
 
     def _check(self) -> None:
         report = self.report

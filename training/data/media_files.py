@@ -15,10 +15,14 @@
 
 import os
 import stat
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
-from .samples import Media
+from tqdm.auto import tqdm
+
+from .samples import Media, MediaKind
 
 
 # What the raw files name as .mp4, or without a suffix, lies on disks as any of these.
@@ -92,8 +96,30 @@ def media_reference(path: str, clip: tuple[float, float] | None) -> str:
     return f"{path}#t={start},{end}"
 
 
-@lru_cache(maxsize=65536)
-def decoding_error(kind: str, reference: str) -> str | None:
+def decoding_errors(files: Iterable[tuple[MediaKind, str]], *, progress: bool = True) -> dict[str, str]:
+    """What is wrong with the files that do not decode, several at a time.
+
+    Args:
+        files (`Iterable[tuple[MediaKind, str]]`): `"image"` or `"video"`, and the file as a row names it.
+        progress (`bool`, *optional*, defaults to `True`): whether to show a progress bar.
+
+    Returns:
+        `dict[str, str]`: the broken ones of `files` and why.
+    """
+    errors = {}
+    remaining = sorted(files, key=lambda file: file[1])
+    with ThreadPoolExecutor() as pool, tqdm(total=len(remaining), desc="decoding", disable=not progress) as bar:
+        # The pool holds whatever it is given.
+        for start in range(0, len(remaining), 1024):
+            batch = remaining[start : start + 1024]
+            for (_, reference), error in zip(batch, pool.map(decoding_error, *zip(*batch, strict=True)), strict=True):
+                bar.update()
+                if error is not None:
+                    errors[reference] = error
+    return errors
+
+
+def decoding_error(kind: MediaKind, reference: str) -> str | None:
     """Why the frames that training would sample from a video, or the pixels of a picture, do not decode; None if they
     do."""
     from PIL import Image

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .samples import MediaKind
+
 
 def rank(seed: int, name: str) -> int:
     """A number below 2**64, uniform over names."""
@@ -84,21 +86,21 @@ class PairChooser:
         self.num_pairs = num_pairs
         self.seed = seed
         self.num_offered = 0
-        self._heap: list[tuple[int, int, int, str | None]] = []  # highest rank first
+        self._heap: list[tuple[int, int, int, tuple[MediaKind, str] | None]] = []  # highest rank first
         self._num_held = 0
 
-    def offer(self, index: int, place: str, num_pairs: int, media: str | None) -> None:
-        """Considers a row, the `index`-th, which lies at `place` and names the file `media`."""
+    def offer(self, index: int, place: str, num_pairs: int, file: tuple[MediaKind, str] | None) -> None:
+        """Considers a row, the `index`-th, which lies at `place` and names the picture or video `file`."""
         self.num_offered += num_pairs
-        heapq.heappush(self._heap, (-rank(self.seed, place), index, num_pairs, media))
+        heapq.heappush(self._heap, (-rank(self.seed, place), index, num_pairs, file))
         self._num_held += num_pairs
         while self._num_held - self._heap[0][2] >= self.num_pairs:
             self._num_held -= heapq.heappop(self._heap)[2]
 
     @property
-    def media(self) -> set[str]:
+    def files(self) -> set[tuple[MediaKind, str]]:
         """The files of the rows chosen so far."""
-        return {media for _, _, _, media in self._heap if media is not None}
+        return {file for _, _, _, file in self._heap if file is not None}
 
     def chosen(self) -> dict[int, int]:
         """The indices of the chosen rows and how many pairs each gives.

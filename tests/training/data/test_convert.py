@@ -13,6 +13,8 @@
 # limitations under the License.
 """Conversion as a whole: subsets, holes, what is written and when, and what TRL makes of it."""
 
+import base64
+import io
 import json
 import os
 import random
@@ -22,6 +24,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from trl.scripts.utils import DatasetConfig, DatasetMixtureConfig, get_dataset
 
 from ftfv.training.data.convert import NUM_NAMED, Subset, convert
@@ -159,6 +162,7 @@ def test_a_missing_file_stops_and_leaves_nothing_unless_it_is_to_be_skipped(conv
 
 def test_broken_clips_are_found_when_asked_for(convert_files, tmp_path, clip):
     raw = {"v.json": instruct(6, 3)}
+    holes = {"v.json": instruct(8, 4)}
     (tmp_path / "media").mkdir()
     for number in range(3):
         os.link(clip, tmp_path / f"media/v_{number}.mp4")
@@ -167,8 +171,25 @@ def test_broken_clips_are_found_when_asked_for(convert_files, tmp_path, clip):
     assert convert_files("video-instruct", raw).report.rows == 6
     with pytest.raises(ValueError, match=r"2 of 6 rows .* v\.json\[1\]: .*v_1\.mp4' cannot be decoded by"):
         convert_files("video-instruct", raw, check_decode=True)
-    report = convert_files("video-instruct", raw, check_decode=True, skip_missing=True).report
-    assert (report.rows, report.broken.count) == (4, 2)
+    report = convert_files("video-instruct", holes, check_decode=True, skip_missing=True).report
+    assert (report.rows, report.broken.count, report.missing.count) == (4, 2, 2)
+
+
+def test_broken_pictures_inside_records_are_found_when_asked_for(convert_files):
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(stream, "PNG")
+    whole = stream.getvalue()
+    raw = {
+        "train.jsonl": "\n".join(
+            json.dumps(
+                {"instruction": "What?", "outputs": "Red.", "image_base64_str": [base64.b64encode(content).decode()]}
+            )
+            for content in (whole, whole[:60])
+        )
+    }
+    assert convert_files("m3it", raw).report.rows == 2
+    report = convert_files("m3it", raw, check_decode=True, skip_missing=True).report
+    assert (report.rows, report.broken.count) == (1, 1)
 
 
 def test_first_offenders_are_named_and_the_rest_counted(convert_files):

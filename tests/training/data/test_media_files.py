@@ -16,7 +16,7 @@
 import pytest
 from PIL import Image
 
-from ftfv.training.data.media_files import MediaFolder, UnusableMedia, decoding_error, media_reference
+from ftfv.training.data.media_files import MediaFolder, UnusableMedia, decoding_error, decoding_errors, media_reference
 from ftfv.training.data.samples import Media
 from tests.tiny import write_audio
 
@@ -87,7 +87,7 @@ def test_media_that_do_not_decode_have_one_in_one_line(tmp_path, clip):
         ("video", write_audio(tmp_path / "audio.mp4")),
         ("video", f"{clip}#t=50,60"),
         ("image", str(tmp_path / "cut.png")),
-        ("image", clip),
     ):
         error = decoding_error(kind, reference)
         assert error and "\n" not in error
+        assert decoding_errors([(kind, reference), ("video", clip)], progress=False) == {reference: error}

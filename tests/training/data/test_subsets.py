@@ -101,5 +101,5 @@ def test_too_few_pairs_are_an_error():
 def test_files_of_the_chosen_rows_are_known():
     chooser = PairChooser(2, 0)
     for number in range(20):
-        chooser.offer(number, f"f[{number}]", 1, f"video /v/{number}.mp4" if number % 2 else None)
-    assert chooser.media == {f"video /v/{number}.mp4" for number in chooser.chosen() if number % 2}
+        chooser.offer(number, f"f[{number}]", 1, ("video", f"{number}.mp4") if number % 2 else None)
+    assert chooser.files == {("video", f"{number}.mp4") for number in chooser.chosen() if number % 2}
