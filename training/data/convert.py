@@ -23,6 +23,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -227,9 +228,9 @@ class _Conversion:
         for place, sample in self._samples("collecting"):
             if self._in_share(place, sample):
                 with suppress(UnusableMedia):  # counted when the rows are written
-                    path = self._path(sample)
-                    if path is not None:
-                        yield sample.media.kind, path
+                    file = self._file(sample)
+                    if file is not None:
+                        yield file
 
     def _choose_pairs(self, num_pairs: int) -> bool:
         """Chooses pairs, with usable media if rows without are to be skipped; whether more were found to be broken."""
@@ -241,18 +242,15 @@ class _Conversion:
                 continue
             file = None
             try:
-                path = self._path(sample)
+                file = self._file(sample)
             except UnusableMedia as error:
                 # Otherwise it is an error, which writing the rows reports.
                 if self.skip_missing:
                     report.missing.add(place, str(error))
                     continue
-            else:
-                if path is not None:
-                    if self.skip_missing and path in self.broken:
-                        report.broken.add(place, self.broken[path])
-                        continue
-                    file = (sample.media.kind, path)
+            if self.skip_missing and file is not None and file[1] in self.broken:
+                report.broken.add(place, self.broken[file[1]])
+                continue
             chooser.offer(index, place, len(sample.turns), file)
         self.chosen = chooser.chosen()
         return self.check_decode and self._decode(chooser.files)
@@ -271,6 +269,8 @@ class _Conversion:
         report = self.report
         # Numbers, because the names of a million files would be a hundred megabytes.
         seen = {"video": array("Q"), "image": array("Q")}
+        # Rows without usable media were counted as such when the pairs were chosen.
+        report.not_chosen = -(report.missing.count + report.broken.count)
         for index, (place, sample) in enumerate(self._samples("writing", report)):
             num_pairs = len(sample.turns) if self.chosen is None else self.chosen.get(index, 0)
             if not num_pairs or not self._in_share(place, sample):
@@ -279,15 +279,18 @@ class _Conversion:
             reference = None
             if sample.media is not None:
                 try:
-                    reference = self._path(sample) or self._write_picture(sample.media)
+                    file = self._file(sample)
                 except UnusableMedia as error:
                     report.missing.add(place, str(error))
                     continue
-                error = self.broken.get(reference)
-                if sample.media.content is not None and self.check_decode:
-                    error = decoding_error(sample.media.kind, reference)
-                if error is not None:
-                    report.broken.add(place, error)
+                if file is not None:
+                    reference = file[1]
+                    problem = self.broken.get(reference)
+                else:
+                    reference = self._write_picture(sample.media)
+                    problem = decoding_error("image", reference) if self.check_decode else None
+                if problem is not None:
+                    report.broken.add(place, problem)
                     continue
                 seen[sample.media.kind].append(rank(0, sample.media.id))
             report.rows += 1
@@ -328,25 +331,25 @@ class _Conversion:
     def _in_share(self, place: str, sample: Sample) -> bool:
         return self.share is None or self._group(place, sample) in self.share
 
-    def _path(self, sample: Sample) -> str | None:
-        """How a row names the media file of a sample, an absolute path; None where there is none yet."""
+    def _file(self, sample: Sample) -> tuple[MediaKind, str] | None:
+        """The media file of a sample as a row names it, by its absolute path; None where there is none yet."""
         media = sample.media
         if media is None or media.content is not None:
             return None
         if self.media_folder is not None:
-            return media_reference(self.media_folder.find(media), media.clip)
+            return media.kind, media_reference(self.media_folder.find(media), media.clip)
         if not Path(media.names[0]).is_absolute():
             raise ValueError(
                 f"The files of {self.name} name media such as {media.names[0]!r}; give `--media-root`, the folder "
                 "where these lie."
             )
-        return media.names[0]
+        return media.kind, media.names[0]
 
     def _write_picture(self, media: Media) -> str:
-        """Writes a picture that came inside a record."""
+        """Writes a picture that came inside a record; returns its path."""
         path = self.output / PICTURE_FOLDER / media.names[0]
-        if not path.exists():
-            write_atomically(path, lambda temporary: temporary.write_bytes(media.content))
+        if media.content is not None and not path.exists():
+            write_atomically(path, partial(_write_bytes, media.content))
         return str(path)
 
     def _check(self) -> None:
@@ -365,6 +368,10 @@ class _Conversion:
                 f"without their media file, {report.broken.count} with a broken one, {report.not_chosen} not asked "
                 f"for{'; first: ' + '; '.join(named) if named else ''}."
             )
+
+
+def _write_bytes(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
 
 
 def _check_types(name: str, source: Source, types: Sequence[str] | None) -> None:

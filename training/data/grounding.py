@@ -99,7 +99,9 @@ def read_visual_genome_samples(files: RawFiles, seed: int) -> Iterator[PlacedSam
     Raises:
         ValueError: the regions have no `image_data.json`, or a file is none of the three.
     """
-    regions, questions, sizes = [], [], {}
+    regions: list[RawFile] = []
+    questions: list[RawFile] = []
+    sizes: dict[int, tuple[int, int]] = {}
     for file in files:
         keys = set(top_level_keys(file))
         if "regions" in keys:

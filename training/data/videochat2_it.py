@@ -25,6 +25,7 @@ from .raw_files import RawFile, RawFiles, read_records
 from .samples import (
     MalformedRecord,
     Media,
+    MediaKind,
     PlacedSample,
     Sample,
     number_of,
@@ -85,7 +86,7 @@ def parse(record: Mapping, place: str, *, set_name: str) -> Sample:
     Raises:
         MalformedRecord: a field is missing, or no question has an answer.
     """
-    kind = "video" if "video" in record else "image"
+    kind: MediaKind = "video" if "video" in record else "image"
     path = text_of(record, kind)
     system, messages = None, []
     for number, pair in enumerate(objects_of(record, "QA")):

@@ -33,7 +33,7 @@ def read_vqav2_samples(files: RawFiles, seed: int) -> Iterator[PlacedSample]:
         ValueError: a file is neither, or one of the two is not among them.
     """
     questions: list[RawFile] = []
-    answers: dict[int, object] = {}
+    answers: dict[object, object] = {}
     for file in files:
         kind = next((key for key in top_level_keys(file) if key in ("questions", "annotations")), None)
         if kind == "questions":
@@ -56,7 +56,7 @@ def read_vqav2_samples(files: RawFiles, seed: int) -> Iterator[PlacedSample]:
         yield from parse_records(read_records(file, prefix="questions"), partial(parse_vqav2, answers=answers))
 
 
-def parse_vqav2(record: Mapping, place: str, *, answers: Mapping[int, object]) -> Sample:
+def parse_vqav2(record: Mapping, place: str, *, answers: Mapping[object, object]) -> Sample:
     """
     Raises:
         MalformedRecord: a field is missing, or the question has no answer.

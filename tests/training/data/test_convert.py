@@ -135,6 +135,7 @@ def test_pairs_are_exact_in_spite_of_holes_and_broken_clips(convert_files, tmp_p
     )
     report = converted.report
     assert (report.pairs, report.videos, report.missing.count) == (30, 10, 24)
+    assert report.pairs + report.not_chosen + report.missing.count + report.broken.count == 60
     # those that were drawn before every third row of the two broken clips was known to be so
     assert report.broken.count in (3, 6)
     with pytest.raises(ValueError, match="31 pairs are asked for but only 30 are there and usable"):
