@@ -71,7 +71,7 @@ COMMANDS = {
         "ftfv convert --vision Qwen-VL --language vicuna-7b-v1.5 --output start",
     ),
     "data": Command(
-        "write a data set in the form that `trl sft` trains on",
+        "write data sets in the form that `trl sft` trains on, or show a row",
         "ftfv data moving-shapes --output shapes --clips 500 --images 500",
     ),
     "merge": Command(

@@ -14,6 +14,7 @@
 """What may be given as an image or a video, and where its bytes are: paths, URLs, bytes, open files and frames."""
 
 import os
+import re
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlparse
@@ -27,6 +28,7 @@ from PIL import Image
 # Folder that relative media paths start from; a recipe sets it in its `env`.
 MEDIA_ROOT = "FTFV_MEDIA_ROOT"
 DOWNLOAD_TIMEOUT = 60  # seconds without an answer
+CLIP = re.compile(r"(?P<path>.+)#t=(?P<start>\d+(\.\d+)?),(?P<end>\d+(\.\d+)?)", re.DOTALL)
 # A GIF is a video.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 
@@ -97,6 +99,17 @@ def resolve_media_path(path: str | os.PathLike) -> str:
     if os.path.isfile(resolved) and os.path.getsize(resolved) == 0:
         raise ValueError(f"The file {resolved!r} is empty; expected a video or an image. Download or encode it again.")
     return resolved
+
+
+def split_clip(source: Any) -> tuple[Any, tuple[float, float] | None]:
+    """
+    Path and clip of a name such as `clip.mp4#t=3.5,9`, a temporal fragment as W3C Media Fragments 1.0 writes it: start
+    and end in seconds. The clip of any other source is None.
+    """
+    match = CLIP.fullmatch(source) if isinstance(source, str) else None
+    if match is None:
+        return source, None
+    return match["path"], (float(match["start"]), float(match["end"]))
 
 
 def open_source(source: Any) -> Any:

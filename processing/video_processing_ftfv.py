@@ -29,7 +29,7 @@ from transformers.video_processing_utils import BaseVideoProcessor
 from transformers.video_utils import VideoInput, VideoMetadata, make_batched_metadata
 
 from .frame_source_ftfv import FramesReader
-from .media_source_ftfv import in_memory, is_list_of_image_paths, make_list_of_videos
+from .media_source_ftfv import in_memory, is_list_of_image_paths, make_list_of_videos, split_clip
 from .video_decoding_ftfv import read_video
 
 
@@ -176,12 +176,17 @@ class FTFVVideoProcessor(BaseVideoProcessor):
         """
         Decodes what [`make_list_of_videos`] returns of files, except lists of images: a list is several videos here. A
         relative path starts from the environment variable `FTFV_MEDIA_ROOT`.
+        The end of a name such as `clip.mp4#t=3.5,9` is the `clip` of that video, in seconds, so that a row of data can
+        name one.
         """
         if isinstance(video_url_or_urls, (list, tuple)):
             return list(
                 zip(*[self.fetch_videos(video, sample_indices_fn) for video in video_url_or_urls], strict=True)
             )
-        return read_video(video_url_or_urls, sample_indices_fn, self.video_backend)
+        path, clip = split_clip(video_url_or_urls)
+        if clip is not None and sample_indices_fn is not None:
+            sample_indices_fn = partial(sample_indices_fn, clip=clip)
+        return read_video(path, sample_indices_fn, self.video_backend)
 
     def _decode_and_sample_videos(
         self,

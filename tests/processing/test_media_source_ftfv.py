@@ -15,7 +15,7 @@
 
 import pytest
 
-from ftfv.processing.media_source_ftfv import resolve_media_path
+from ftfv.processing.media_source_ftfv import resolve_media_path, split_clip
 
 
 def test_relative_paths_start_from_the_media_root(tmp_path, monkeypatch):
@@ -33,3 +33,17 @@ def test_relative_paths_start_from_the_media_root(tmp_path, monkeypatch):
 def test_remote_paths_are_left_alone(path, monkeypatch):
     monkeypatch.setenv("FTFV_MEDIA_ROOT", "/nowhere")
     assert resolve_media_path(path) == path
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a/clip.mp4#t=3.5,9", ("a/clip.mp4", (3.5, 9.0))),
+        ("https://host/clip.mp4?x=1#t=0,10.25", ("https://host/clip.mp4?x=1", (0.0, 10.25))),
+        ("a/clip.mp4", ("a/clip.mp4", None)),
+        ("take #t=1.mp4", ("take #t=1.mp4", None)),
+        ("clip.mp4#t=5", ("clip.mp4#t=5", None)),
+    ],
+)
+def test_a_name_may_end_in_a_clip(name, expected):
+    assert split_clip(name) == expected

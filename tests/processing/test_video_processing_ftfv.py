@@ -147,6 +147,15 @@ def test_a_file_gives_the_frames_of_the_formula(clip):
     assert inputs["tokens_per_frame"].tolist() == [128]
 
 
+def test_a_name_that_ends_in_a_clip_gives_the_frames_of_that_clip(clip):
+    named, given = build_processor()(f"{clip}#t=0.5,1.5"), build_processor()(clip, clip=(0.5, 1.5))
+    assert torch.equal(named["pixel_values_videos"], given["pixel_values_videos"])
+    # each of a batch has its own
+    batch = build_processor()([clip, f"{clip}#t=1,1.3"])
+    assert batch["video_frame_mask"].sum(dim=1).tolist() == [8, 3]
+    assert frame_indices(batch["pixel_values_videos"][1, :3]) == [10, 11, 12]
+
+
 def test_the_arguments_of_a_call_reach_the_frames(clip):
     processor = build_processor()
     assert frame_indices(processor(clip, num_frames=5)["pixel_values_videos"][0]) == middles(20, 5)
