@@ -335,9 +335,18 @@ def test_a_wrong_number_of_image_placeholders_raises():
 @pytest.mark.parametrize(
     ("token", "name"), [(VIDEO_TOKEN_ID, "pixel_values_videos"), (IMAGE_TOKEN_ID, "pixel_values")]
 )
-def test_placeholders_without_pixels_raise(token, name):
+def test_placeholders_without_pixels_raise_where_they_matter(token, name):
+    model, input_ids = build_model(), torch.tensor([[1, token, token, 6]])
+    embeds = model.get_input_embeddings()(input_ids)
     with pytest.raises(ValueError, match=f"placeholder tokens but `{name}` is not given"):
-        build_model()(input_ids=torch.tensor([[1, token, token, 6]]))
+        model(input_ids=input_ids, labels=input_ids)
+    with pytest.raises(ValueError, match=f"placeholder tokens but `{name}` is not given"):
+        model(inputs_embeds=embeds, labels=input_ids)
+    with pytest.raises(ValueError, match=f"placeholder tokens but `{name}` is not given"):
+        model.generate(input_ids, max_new_tokens=1)
+    # As with every model of the library, a forward pass alone takes them for words.
+    expected = model.lm_head(model.model.language_model(inputs_embeds=embeds).last_hidden_state)
+    close(model(input_ids=input_ids).logits, expected, atol=0)
 
 
 def test_placeholders_of_the_other_modality_raise():
