@@ -385,7 +385,7 @@ class FTFVPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     input_modalities = ["image", "video", "text"]
     supports_gradient_checkpointing = True
-    _no_split_modules = ["FTFVVisionLayer", "FTFVAdapter"]
+    _no_split_modules = ["FTFVVisionEmbeddings", "FTFVVisionLayer", "FTFVAdapter"]
     _skip_keys_device_placement = ["past_key_values"]
     _supports_flash_attn = True
     _supports_sdpa = True
@@ -597,7 +597,7 @@ class FTFVModel(FTFVPreTrainedModel):
             # Towers other than ours put their class and register tokens first.
             outputs.last_hidden_state = outputs.last_hidden_state[:, -num_patches:]
             hidden_states = outputs.last_hidden_state
-            hidden_states = hidden_states + frame_encodings[chunk].to(hidden_states.dtype)
+            hidden_states = hidden_states + frame_encodings[chunk].to(hidden_states)
             chunk_tokens, chunk_responses, chunk_indices = self.multi_modal_projector(
                 hidden_states, tokens_per_frame[chunk]
             )
@@ -629,18 +629,17 @@ class FTFVModel(FTFVPreTrainedModel):
             frames.append(pixel_values)
             # Zeros made of E, so that it takes part in every forward pass with media: data-parallel training waits for
             # the gradient of every parameter on every rank.
-            encodings.append((0 * self.temporal_encoding.weight[:1]).expand(len(pixel_values), -1, -1))
+            first = torch.zeros(len(pixel_values), dtype=torch.long, device=pixel_values.device)
+            encodings.append(0 * self.temporal_encoding(first, first + 1))
             # CODEPATH: the paper's models read images whole; `sample_images` is for models trained with sampled ones.
             counts += [self.config.tokens_per_frame if self.config.sample_images else None] * len(pixel_values)
         if pixel_values_videos is not None:
-            mask = self._check_frame_mask(pixel_values_videos, video_frame_mask)
-            lengths = mask.sum(dim=1)
-            frames.append(pixel_values_videos[mask])
-            frame_positions = (mask.cumsum(dim=1) - 1)[mask]
-            encodings.append(self.temporal_encoding(frame_positions, lengths.repeat_interleave(lengths)))
-            frames_of_video = lengths.tolist()
+            frame_indices, lengths = self._find_frames(pixel_values_videos, video_frame_mask)
+            frames.append(pixel_values_videos.flatten(0, 1)[frame_indices])
+            positions = [(position, length) for length in lengths for position in range(length)]
+            encodings.append(self.temporal_encoding(*torch.tensor(positions, device=frame_indices.device).unbind(1)))
             for count, length in zip(
-                self._check_tokens_per_frame(tokens_per_frame, len(mask)), frames_of_video, strict=True
+                self._check_tokens_per_frame(tokens_per_frame, len(lengths)), lengths, strict=True
             ):
                 counts += [count] * length
         if len(frames) == 2 and frames[0].shape[1:] != frames[1].shape[1:]:
@@ -665,40 +664,47 @@ class FTFVModel(FTFVPreTrainedModel):
                 token_indices=torch.stack(indices[:num_images]),
             )
         if pixel_values_videos is not None:
-            videos = [torch.cat(video) for video in _split(tokens[num_images:], frames_of_video)]
+            shape = pixel_values_videos.shape[:2]
+            videos = [torch.cat(video) for video in _split(tokens[num_images:], lengths)]
             ragged = len({len(video) for video in videos}) > 1
             padded_indices = nn.utils.rnn.pad_sequence(indices[num_images:], batch_first=True, padding_value=-1)
             outputs["video"] = FTFVFeaturesOutput(
-                last_hidden_state=_scatter_frames(vision_outputs.last_hidden_state[num_images:], mask, 0),
+                last_hidden_state=_scatter_frames(
+                    vision_outputs.last_hidden_state[num_images:], frame_indices, shape, 0
+                ),
                 pooler_output=videos if ragged else torch.stack(videos),  # type: ignore[arg-type]
                 hidden_states=_slice_all(vision_outputs.hidden_states, slice(num_images, None)),
                 attentions=_slice_all(vision_outputs.attentions, slice(num_images, None)),
-                responses=_scatter_frames(responses[num_images:], mask, 0),
-                token_indices=_scatter_frames(padded_indices, mask, -1),
+                responses=_scatter_frames(responses[num_images:], frame_indices, shape, 0),
+                token_indices=_scatter_frames(padded_indices, frame_indices, shape, -1),
             )
         return outputs
 
-    def _check_frame_mask(
+    def _find_frames(
         self, pixel_values_videos: torch.Tensor, video_frame_mask: torch.Tensor | None
-    ) -> torch.Tensor:
+    ) -> tuple[torch.LongTensor, list[int]]:
+        """Returns the indices of the real frames among those of all videos, and how many each video has."""
         if pixel_values_videos.ndim != 5:
             raise ValueError(
                 f"`pixel_values_videos` has shape {tuple(pixel_values_videos.shape)}; expected (num_videos, "
                 "num_frames, 3, height, width)."
             )
-        expected = pixel_values_videos.shape[:2]
+        num_videos, num_frames = pixel_values_videos.shape[:2]
         if video_frame_mask is None:
-            return torch.ones(expected, dtype=torch.bool, device=pixel_values_videos.device)
-        if video_frame_mask.shape != expected:
+            # Without a mask no shape depends on data, which compiling and exporting need.
+            indices = torch.arange(num_videos * num_frames, device=pixel_values_videos.device)
+            return indices, [num_frames] * num_videos  # type: ignore[return-value]
+        if video_frame_mask.shape != (num_videos, num_frames):
             raise ValueError(
-                f"`video_frame_mask` has shape {tuple(video_frame_mask.shape)}; expected {tuple(expected)}, the "
-                "videos and frames of `pixel_values_videos`."
+                f"`video_frame_mask` has shape {tuple(video_frame_mask.shape)}; expected {(num_videos, num_frames)}, "
+                "the videos and frames of `pixel_values_videos`."
             )
         mask = video_frame_mask.bool()
         torch_compilable_check(
             mask.any(dim=1).all(), "`video_frame_mask` marks no frame of a video; expected at least one per video."
         )
-        return mask
+        indices = mask.flatten().nonzero()[:, 0].to(pixel_values_videos.device)
+        return indices, mask.sum(dim=1).tolist()  # type: ignore[return-value]
 
     def _check_tokens_per_frame(self, tokens_per_frame: int | torch.LongTensor | None, num_videos: int) -> list[int]:
         if tokens_per_frame is None:
@@ -1051,13 +1057,15 @@ def _split(items: list[torch.Tensor], lengths: list[int]) -> list[list[torch.Ten
     return [[next(iterator) for _ in range(length)] for length in lengths]
 
 
-def _scatter_frames(values: torch.Tensor, mask: torch.Tensor, fill: int) -> torch.Tensor:
+def _scatter_frames(
+    values: torch.Tensor, frame_indices: torch.LongTensor, shape: tuple[int, int], fill: int
+) -> torch.Tensor:
     """
     From the real frames `(total_num_frames, ...)` to `(num_videos, num_frames, ...)`, padding filled with `fill`.
     """
-    output = values.new_full((*mask.shape, *values.shape[1:]), fill)
-    output[mask] = values
-    return output
+    output = values.new_full((shape[0] * shape[1], *values.shape[1:]), fill)
+    output[frame_indices] = values
+    return output.unflatten(0, shape)
 
 
 __all__ = [
