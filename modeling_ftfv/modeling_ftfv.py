@@ -908,7 +908,7 @@ class FTFVForConditionalGeneration(FTFVPreTrainedModel, GenerationMixin):
         is_first_iteration: bool | None = False,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        model_inputs = super().prepare_inputs_for_generation(
+        model_inputs = super().prepare_inputs_for_generation(  # type: ignore[misc]
             input_ids, inputs_embeds=inputs_embeds, is_first_iteration=is_first_iteration, **kwargs
         )
         if is_first_iteration and not model_inputs.get("mm_encoder_outputs"):
@@ -1058,7 +1058,7 @@ def _split(items: list[torch.Tensor], lengths: list[int]) -> list[list[torch.Ten
 
 
 def _scatter_frames(
-    values: torch.Tensor, frame_indices: torch.LongTensor, shape: tuple[int, int], fill: int
+    values: torch.Tensor, frame_indices: torch.LongTensor, shape: torch.Size, fill: int
 ) -> torch.Tensor:
     """
     From the real frames `(total_num_frames, ...)` to `(num_videos, num_frames, ...)`, padding filled with `fill`.

@@ -144,6 +144,21 @@ def test_the_number_of_tokens_can_be_asked_for_beforehand(clip):
     assert counts.num_video_tokens == [56]
 
 
+def test_servers_learn_where_the_tokens_of_each_medium_stand(clip):
+    """vLLM's transformers backend takes the media's positions from these offsets, and a row of tensors per medium."""
+    processor = build_processor()
+    text = "what <video> moves <image> ?"
+    inputs = processor(text=text, videos=[clip], images=[image()], return_text_replacement_offsets=True)
+    (offsets,) = inputs["text_replacement_offsets"]
+    counts = processor._get_num_multimodal_tokens(image_sizes=[(30, 40)], video_sizes=[(8, 48, 64)])
+    assert [offset["type"] for offset in offsets] == ["video", "image"]
+    assert [text[slice(*offset["span"])] for offset in offsets] == ["<video>", "<image>"]
+    assert offsets[0]["replacement"] == "<video>" * counts.num_video_tokens[0] == "<video>" * 32
+    assert offsets[1]["replacement"] == "<image>" * counts.num_image_tokens[0] == "<image>" * 16
+    media = {"pixel_values", *processor.video_processor.model_input_names}
+    assert {name for name in media if len(inputs[name]) == 1} == media
+
+
 # Tokens per frame
 
 
