@@ -101,6 +101,8 @@ def run_stage(
             # The cache of `datasets` knows a local data set by the name of its folder and its card alone: another set,
             # or the same one written anew, would silently train on the rows of the first.
             "HF_DATASETS_CACHE": str((output_folder / "datasets").resolve()),
+            # The launcher behind `trl sft` gives a process without a GPU one thread unless it is told otherwise.
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(torch.get_num_threads())),
             **(environment or {}),
         }
         start = time.perf_counter()

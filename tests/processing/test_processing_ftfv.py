@@ -445,3 +445,32 @@ def test_the_names_of_the_outputs(clip):
     processor = build_processor()
     inputs = processor(text="<video> <image>", videos=clip, images=image())
     assert set(inputs) == set(processor.model_input_names)
+
+
+@pytest.mark.parametrize("return_tensors", [None, "pt", "np"])
+@pytest.mark.parametrize("padding_side", ["left", "right"])
+def test_a_prompt_longer_than_the_language_model_is_right_is_refused(return_tensors, padding_side):
+    processor = build_processor(padding_side=padding_side)
+    processor.tokenizer.model_max_length = 20
+    options = {"images": image(), "return_tensors": return_tensors}
+    inputs = processor(text="a red square <image> .", **options)
+    assert len(inputs["input_ids"][0]) == NUM_QUERIES + 4 == 20
+    with pytest.raises(ValueError, match=r"prompt has 21 tokens with those of its media; expected at most 20, the"):
+        processor(text="a red square <image> . .", **options)
+
+
+def test_training_is_not_limited():
+    processor = build_processor()
+    processor.tokenizer.model_max_length = 5
+    conversation = [[user("which way does the red square move ?"), assistant("right")]]
+    inputs = processor.apply_chat_template(conversation, **LOSS_MASK)
+    assert len(inputs["input_ids"][0]) > 5
+
+
+def test_the_limit_counts_no_padding():
+    processor = build_processor()
+    processor.tokenizer.model_max_length = 5
+    inputs = processor(text=["a red square .", "what ?"], padding="max_length", max_length=9, return_tensors="pt")
+    assert inputs["input_ids"].shape == (2, 9)
+    with pytest.raises(ValueError, match="prompt has 6 tokens"):
+        processor(text=["what ?", "a red square . . ."], return_attention_mask=False)

@@ -20,17 +20,15 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
-import torch
 from transformers.utils import is_decord_available, is_torchcodec_usable
 
 from ftfv import FTFVVideoProcessor
 from ftfv.processing import video_decoding_ftfv
-from ftfv.processing.video_decoding_ftfv import TorchcodecReader, choose_video_backend, read_video, resolve_media_path
+from ftfv.processing.video_decoding_ftfv import choose_video_backend, read_video
 from tests.tiny import ROOT, build_frames, write_audio, write_video
 
 
@@ -129,45 +127,6 @@ def test_torchcodec_equals_pyav(tmp_path):
     assert largest_difference(frames.numpy(), by_pyav) <= 3
 
 
-def test_torchcodec_frames_have_their_channels_last_as_all_others():
-    reader = object.__new__(TorchcodecReader)
-    stored = torch.arange(5 * 3 * 4 * 6, dtype=torch.uint8).reshape(5, 3, 4, 6)
-    reader.decoder = SimpleNamespace(get_frames_at=lambda indices: SimpleNamespace(data=stored[indices]))
-    frames = reader.frames_at(np.array([3, 1]))
-    assert frames.shape == (2, 4, 6, 3)
-    assert torch.equal(frames[0, :, :, 2], stored[3, 2])
-
-
-def test_a_frame_cache_equals_decoding(tmp_path, clip):
-    frames, _ = read_video(clip, video_backend="pyav")
-    np.save(tmp_path / "clip.npy", frames)
-    cached, metadata = read_video(str(tmp_path / "clip.npy"))
-    assert np.array_equal(cached, frames)
-    assert (metadata.total_num_frames, metadata.video_backend) == (20, "numpy")
-    some, _ = read_video(str(tmp_path / "clip.npy"), lambda metadata: np.array([3, 11]))
-    assert np.array_equal(some, frames[[3, 11]])
-
-
-@pytest.mark.parametrize(
-    ("array", "found"),
-    [
-        (np.zeros((2, 4, 4, 3), dtype=np.float32), r"\(2, 4, 4, 3\) and type float32"),
-        (np.zeros((2, 3, 4, 4), dtype=np.uint8), r"\(2, 3, 4, 4\) and type uint8"),
-        (np.zeros((4, 4, 3), dtype=np.uint8), r"\(4, 4, 3\) and type uint8"),
-    ],
-)
-def test_a_frame_cache_of_another_form_is_refused(tmp_path, array, found):
-    np.save(tmp_path / "clip.npy", array)
-    with pytest.raises(ValueError, match=f"an array of shape {found}, not uint8"):
-        read_video(str(tmp_path / "clip.npy"))
-
-
-def test_an_array_of_objects_is_not_unpickled(tmp_path):
-    np.save(tmp_path / "clip.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match="clip.npy' cannot be decoded by numpy"):
-        read_video(str(tmp_path / "clip.npy"))
-
-
 def test_a_data_uri(clip):
     uri = "data:video/mp4;base64," + base64.b64encode(Path(clip).read_bytes()).decode()
     frames, _ = read_video(uri, video_backend="pyav")
@@ -175,35 +134,6 @@ def test_a_data_uri(clip):
     with pytest.raises(ValueError, match=r"'data:video/mp4;base64,.{70,90}\.\.\.' cannot be decoded") as error:
         read_video(uri[: len(uri) // 2 // 4 * 4], video_backend="pyav")
     one_line(error)
-
-
-# Paths
-
-
-def test_relative_paths_start_from_the_media_root(tmp_path, monkeypatch):
-    (tmp_path / "clips").mkdir()
-    (tmp_path / "clips/a.mp4").write_bytes(b"x")
-    monkeypatch.setenv("FTFV_MEDIA_ROOT", str(tmp_path))
-    assert resolve_media_path("clips/a.mp4") == str(tmp_path / "clips/a.mp4")
-    assert resolve_media_path(str(tmp_path / "clips/a.mp4")) == str(tmp_path / "clips/a.mp4")
-    monkeypatch.delenv("FTFV_MEDIA_ROOT")
-    monkeypatch.chdir(tmp_path)
-    assert resolve_media_path("clips/a.mp4") == "clips/a.mp4"
-
-
-@pytest.mark.parametrize("path", ["https://example.org/a.mp4", "http://example.org/a.mp4", "data:video/mp4;base64,AA"])
-def test_remote_paths_are_left_alone(path, monkeypatch):
-    monkeypatch.setenv("FTFV_MEDIA_ROOT", "/nowhere")
-    assert resolve_media_path(path) == path
-
-
-def test_a_missing_file_names_where_it_was_looked_for(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match=f"start from '{tmp_path}', as `FTFV_MEDIA_ROOT` is not set"):
-        read_video("clip.mp4")
-    monkeypatch.setenv("FTFV_MEDIA_ROOT", "/data/clips")
-    with pytest.raises(FileNotFoundError, match="No file '/data/clips/clip.mp4'.* `FTFV_MEDIA_ROOT`, which is"):
-        read_video("clip.mp4")
 
 
 # Decoders to choose from
@@ -230,6 +160,15 @@ def test_an_unknown_or_missing_decoder_raises(clip, monkeypatch):
         read_video(clip, video_backend="decord")
 
 
+def test_a_missing_file_names_where_it_was_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"start from '{tmp_path}', as `FTFV_MEDIA_ROOT` is not set"):
+        read_video("clip.mp4")
+    monkeypatch.setenv("FTFV_MEDIA_ROOT", "/data/clips")
+    with pytest.raises(FileNotFoundError, match="No file '/data/clips/clip.mp4'.* `FTFV_MEDIA_ROOT`, which is"):
+        read_video("clip.mp4")
+
+
 # Bad files
 
 
@@ -243,12 +182,6 @@ def test_an_empty_file(tmp_path):
     (tmp_path / "clip.mp4").touch()
     with pytest.raises(ValueError, match="clip.mp4' is empty; expected a video") as error:
         read_video(str(tmp_path / "clip.mp4"))
-    one_line(error)
-
-
-def test_a_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match="expected an existing file") as error:
-        read_video(str(tmp_path))
     one_line(error)
 
 
