@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from .pipeline_ftfv import VideoTextToTextPipeline  # noqa: F401
 
 
+# Written into every processor_config.json, so that a saved folder works in an environment without this package.
+AUTO_MAP = {"AutoProcessor": "processing_ftfv.FTFVProcessor"}
+
 # Set by a recipe's `env` to train one model for every K: "2-16" draws K per batch, log-uniform, both ends included.
 TOKENS_PER_FRAME_RANGE = "FTFV_TOKENS_PER_FRAME_RANGE"
 TOKENS_PER_FRAME_SEED = "FTFV_TOKENS_PER_FRAME_SEED"
@@ -106,6 +109,10 @@ class FTFVProcessor(ProcessorMixin):
             # tensors.
             inputs["offset_mapping"] = inputs["offset_mapping"].tolist()
         return inputs
+
+    def to_dict(self) -> dict[str, Any]:
+        # The base class writes it after the first `save_pretrained` only, and not for a processor that was loaded.
+        return {**super().to_dict(), "auto_map": dict(AUTO_MAP)}
 
     def apply_chat_template(
         self,
