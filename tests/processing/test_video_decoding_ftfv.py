@@ -138,6 +138,17 @@ def test_seeking_gives_the_frames_that_decoding_in_order_gives(make, tmp_path):
     assert metadata.total_num_frames == 60 and np.array_equal(frames, expected)
 
 
+@pytest.mark.skipif(not is_torchcodec_usable(decode="video"), reason="torchcodec is missing or finds no FFmpeg")
+@pytest.mark.parametrize("make", FILES.values(), ids=FILES)
+def test_torchcodec_gives_the_same_frames_or_leaves_the_file_to_pyav(make, tmp_path):
+    path = make(tmp_path)
+    expected = decode_in_order(path)
+    for indices in ([0], [11, 12, 13, 14], [3, 24, 25, 47]):
+        frames, _ = read_video(path, lambda metadata, indices=indices: np.array(indices), "torchcodec")
+        for index, frame in zip(indices, frames, strict=True):
+            assert largest_difference(np.asarray(frame), expected[index]) <= 3
+
+
 def test_a_frame_of_a_long_file_is_decoded_from_the_keyframe_before_it(tmp_path, monkeypatch):
     path = encode(tmp_path / "clip.mp4", "keyint=10:bframes=0:scenecut=0")
     decoded = []
