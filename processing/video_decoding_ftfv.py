@@ -14,7 +14,7 @@
 """How a video file becomes frames: decoders, which of them is used, and their errors."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,15 +68,18 @@ class PyAVReader:
         if self.stream is None:
             return
         self.stream.thread_type = "AUTO"
-        packets = [packet for packet in self.container.demux(self.stream) if packet.size]
-        shown = [packet for packet in packets if not packet.is_discard]
+        # Numbers only: the packets are the whole file.
+        packets = [
+            (packet.pts, packet.is_keyframe, packet.is_discard)
+            for packet in self.container.demux(self.stream)
+            if packet.size
+        ]
+        shown = [(timestamp, is_keyframe) for timestamp, is_keyframe, is_discarded in packets if not is_discarded]
         self.timestamps = self.keyframes = None
         container_names = self.container.format.name.split(",")
         timed = any(name in TIMED_CONTAINERS for name in container_names)
         if timed or not self.stream.codec_context.has_b_frames:
-            self.timestamps, self.keyframes = index_frames(
-                [packet.pts for packet in shown], [packet.is_keyframe for packet in shown]
-            )
+            self.timestamps, self.keyframes = index_frames(*zip(*shown, strict=True)) if shown else (None, None)
         # An mp4 file that was cut off has fewer packets than its header says. AVI counts those left out, too.
         missing = max(0, self.stream.frames - len(packets)) if "mp4" in container_names else 0
         count = len(shown) if self.timestamps is None else len(self.timestamps)
@@ -173,7 +176,7 @@ def read_frame_times(source: Any) -> np.ndarray | None:
 
 
 def index_frames(
-    timestamps: list[int | None], is_keyframe: list[bool]
+    timestamps: Sequence[int | None], is_keyframe: Sequence[bool]
 ) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
     """
     Timestamps of the frames of a stream in the order in which they are shown, and those of its keyframes.
@@ -182,8 +185,8 @@ def index_frames(
     predicted from and are left out.
 
     Args:
-        timestamps (`list[int | None]`): presentation timestamp of each packet, in the order of decoding.
-        is_keyframe (`list[bool]`): whether decoding can start at it.
+        timestamps (`Sequence[int | None]`): presentation timestamp of each packet, in the order of decoding.
+        is_keyframe (`Sequence[bool]`): whether decoding can start at it.
 
     Returns:
         Two sorted `np.ndarray`, or twice None where timestamps are missing or repeated, so that they name no frame.

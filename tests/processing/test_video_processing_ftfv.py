@@ -22,6 +22,7 @@ import torch
 from transformers.video_utils import VideoMetadata
 
 from ftfv import FTFVVideoProcessor
+from ftfv.processing.frame_source_ftfv import FTFVVideoMetadata
 from tests.tiny import IMAGE_SIZE, build_frames, frame_indices, write_video
 
 
@@ -133,6 +134,32 @@ def test_an_unknown_rate_raises_where_it_is_needed(arguments):
 def test_no_frames_raise(num_frames):
     with pytest.raises(ValueError, match=f"{num_frames} frames are asked for but the video has 20; expected 1 to 20"):
         sampled(20, num_frames=num_frames)
+
+
+def uneven() -> FTFVVideoMetadata:
+    """Four frames in the first second, one in each of the next four."""
+    metadata = FTFVVideoMetadata(total_num_frames=8, fps=1.6)
+    metadata.frame_times = np.array([0, 0.25, 0.5, 0.75, 1, 2, 3, 4])
+    return metadata
+
+
+@pytest.mark.parametrize(
+    ("clip", "indices"),
+    [((0, 1), [0, 1, 2, 3]), ((0.3, 0.5), [1]), ((0.3, 0.6), [1, 2]), ((0.8, 3.5), [3, 4, 5, 6]), ((4.5, 9), [7])],
+)
+def test_a_clip_of_a_variable_rate_goes_by_the_times_of_frames(clip, indices):
+    assert build_processor().sample_frames(uneven(), clip=clip).tolist() == indices
+
+
+def test_fps_inside_a_clip_of_a_variable_rate():
+    """From 0.75 to 3 seconds and the mean length of a frame, 0.625."""
+    assert build_processor().sample_frames(uneven(), clip=(0.8, 3.5), fps=1).tolist() == [4, 6]
+
+
+@pytest.mark.parametrize("clip", [(1.0,), (0.0, 1.0, 2.0)])
+def test_a_clip_has_two_ends(clip):
+    with pytest.raises(ValueError, match=r"`clip` is \(.*\) seconds; expected 0 <= start < end"):
+        sampled(20, clip=clip)
 
 
 # Outputs
