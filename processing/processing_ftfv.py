@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessorMixin
-from transformers.utils import auto_docstring, logging
+from transformers.utils import auto_docstring
+
+from .training_rows_ftfv import TrainingRows
 
 
 if TYPE_CHECKING:
@@ -32,12 +34,6 @@ if TYPE_CHECKING:
 # Set by a recipe's `env` to train one model for every K: "2-16" draws K per batch, log-uniform, both ends included.
 TOKENS_PER_FRAME_RANGE = "FTFV_TOKENS_PER_FRAME_RANGE"
 TOKENS_PER_FRAME_SEED = "FTFV_TOKENS_PER_FRAME_SEED"
-# Set to 1 by a recipe's `env` to go on without the answers of rows whose media cannot be read.
-MASK_BROKEN_MEDIA = "FTFV_MASK_BROKEN_MEDIA"
-# A run with more broken rows than this is stopped; the first rows are too few to judge by.
-MAX_BROKEN_SHARE, FEWEST_ROWS = 0.01, 1000
-
-logger = logging.get_logger(__name__)
 
 
 @auto_docstring(
@@ -69,7 +65,7 @@ class FTFVProcessor(ProcessorMixin):
         self.video_token = getattr(tokenizer, "video_token", "<video>")
         self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
         self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
-        self._num_rows = self._num_broken_rows = 0
+        self._training_rows = TrainingRows()
         super().__init__(image_processor, video_processor, tokenizer, chat_template=chat_template)
 
     @auto_docstring(
@@ -107,79 +103,12 @@ class FTFVProcessor(ProcessorMixin):
         self, conversation: list[dict] | list[list[dict]], chat_template: str | None = None, **kwargs: Any
     ) -> Any:
         """
-        See the base class. Where a loss mask is asked for, that is in training, a row whose media cannot be read is
-        named by its question. With `FTFV_MASK_BROKEN_MEDIA=1` in the environment it stays in the batch without its
-        media and its answers leave the loss instead, until more than 1 % of the rows of this process are broken.
-
-        Raises:
-            ValueError: media of a row cannot be read, or `max_length` leaves nothing of a row's answers.
-            RuntimeError: more than 1 % of at least 1,000 rows are broken.
+        See the base class. Where a loss mask is asked for, that is in training, media that cannot be read and answers
+        that `max_length` cuts off are dealt with as [`TrainingRows`] says.
         """
         if not kwargs.get("return_assistant_tokens_mask"):
             return super().apply_chat_template(conversation, chat_template, **kwargs)
-        rows = conversation if isinstance(conversation[0], (list, tuple)) else [conversation]
-        self._num_rows += len(rows)
-        broken: list[int] = []
-        try:
-            inputs = super().apply_chat_template(conversation, chat_template, **kwargs)
-        except (ValueError, OSError):
-            # Only now, as it decodes everything once more.
-            errors = {index: error for index, row in enumerate(rows) if (error := self._media_error(row)) is not None}
-            if not errors:
-                raise
-            self._report_broken_rows(rows, errors)
-            broken = list(errors)
-            rows = [_without_media(row) if index in errors else row for index, row in enumerate(rows)]
-            inputs = super().apply_chat_template(rows, chat_template, **kwargs)
-        if "assistant_masks" in inputs:
-            masks = inputs["assistant_masks"]
-            for index, row in enumerate(rows):
-                if index in broken:
-                    masks[index][:] = 0 if hasattr(masks, "shape") else [0] * len(masks[index])
-                elif (kwargs.get("processor_kwargs") or {}).get("truncation") and not any(masks[index]):
-                    raise ValueError(
-                        f"`max_length` is {kwargs['processor_kwargs'].get('max_length')}, which leaves nothing of the "
-                        f"answer in the row of the question {_question(row)!r}; it would train nothing. Use "
-                        "`max_length: null` or a larger one."
-                    )
-        return inputs
-
-    def _media_error(self, row: list[dict]) -> Exception | None:
-        """What goes wrong when the media of a row are read one by one; None if nothing does."""
-        for block in _media_blocks(row):
-            source = next((block[key] for key in ("path", "url", block["type"]) if block.get(key) is not None), None)
-            if not isinstance(source, str):
-                continue
-            try:
-                if block["type"] == "image":
-                    self.image_processor.fetch_images(source)
-                else:
-                    self.video_processor.fetch_videos(
-                        source, lambda metadata, **_: self.video_processor.sample_frames(metadata)
-                    )
-            except (ValueError, OSError) as error:
-                return error
-        return None
-
-    def _report_broken_rows(self, rows: list[list[dict]], errors: dict[int, Exception]) -> None:
-        index, error = next(iter(errors.items()))
-        if os.environ.get(MASK_BROKEN_MEDIA, "0") in ("", "0"):
-            raise ValueError(
-                f"{error} It belongs to row {index + 1} of a batch of {len(rows)}, with the question "
-                f"{_question(rows[index])!r}. `ftfv data --check-decode` finds such rows beforehand; `env: "
-                f"{{{MASK_BROKEN_MEDIA}: 1}}` in the recipe trains without their answers."
-            ) from error
-        self._num_broken_rows += len(errors)
-        for index, error in errors.items():
-            logger.warning(
-                f"The answer to {_question(rows[index])!r} is left out of the loss, {self._num_broken_rows} of "
-                f"{self._num_rows} rows so far: {error}"
-            )
-        if self._num_broken_rows > MAX_BROKEN_SHARE * max(self._num_rows, FEWEST_ROWS):
-            raise RuntimeError(
-                f"{self._num_broken_rows} of {self._num_rows} rows have media that cannot be read, more than "
-                f"{MAX_BROKEN_SHARE:.0%}; the last one: {error} `ftfv data --check-decode` finds and drops such rows."
-            )
+        return self._training_rows.prepare(self, super().apply_chat_template, conversation, chat_template, **kwargs)
 
     def _process_videos(self, videos: Any, **kwargs: Any) -> Any:
         tokens_per_frame = kwargs.get("tokens_per_frame")
@@ -225,32 +154,6 @@ class FTFVProcessor(ProcessorMixin):
             tokens_per_frame = kwargs.get("tokens_per_frame") or self.video_processor.tokens_per_frame
             counts["num_video_tokens"] = [num_frames * tokens_per_frame for num_frames, _, _ in video_sizes]
         return MultiModalData(**counts)
-
-
-def _media_blocks(row: list[dict]) -> list[dict]:
-    """The image and video blocks of a conversation."""
-    blocks = [block for message in row if not isinstance(message["content"], str) for block in message["content"]]
-    return [block for block in blocks if block["type"] in ("image", "video")]
-
-
-def _without_media(row: list[dict]) -> list[dict]:
-    media = _media_blocks(row)
-    return [
-        message
-        if isinstance(message["content"], str)
-        else {**message, "content": [block for block in message["content"] if block not in media]}
-        for message in row
-    ]
-
-
-def _question(row: list[dict]) -> str:
-    """The first words of the user, to know a row by: its other columns do not reach the processor."""
-    for message in row:
-        if message["role"] == "user":
-            content = message["content"]
-            words = content if isinstance(content, str) else " ".join(block.get("text") or "" for block in content)
-            return words.strip()[:80]
-    return ""
 
 
 def draw_tokens_per_frame(text: list[str] | str | None, num_query_tokens: int) -> int | None:
