@@ -965,10 +965,6 @@ class FTFVForConditionalGeneration(FTFVPreTrainedModel, GenerationMixin):
         )
 
 
-def _is_distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
 def _slice_all(tensors: tuple[torch.Tensor, ...] | None, rows: slice) -> tuple[torch.Tensor, ...] | None:
     return None if tensors is None else tuple(tensor[rows] for tensor in tensors)
 
@@ -985,6 +981,10 @@ def _scatter_frames(values: torch.Tensor, mask: torch.Tensor, fill: int) -> torc
     output = values.new_full((*mask.shape, *values.shape[1:]), fill)
     output[mask] = values
     return output
+
+
+def _is_distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 __all__ = [

@@ -99,17 +99,6 @@ class FTFVProcessor(ProcessorMixin):
             inputs["offset_mapping"] = inputs["offset_mapping"].tolist()
         return inputs
 
-    def apply_chat_template(
-        self, conversation: list[dict] | list[list[dict]], chat_template: str | None = None, **kwargs: Any
-    ) -> Any:
-        """
-        See the base class. Where a loss mask is asked for, that is in training, media that cannot be read and answers
-        that `max_length` cuts off are dealt with as [`TrainingRows`] says.
-        """
-        if not kwargs.get("return_assistant_tokens_mask"):
-            return super().apply_chat_template(conversation, chat_template, **kwargs)
-        return self._training_rows.prepare(self, super().apply_chat_template, conversation, chat_template, **kwargs)
-
     def _process_videos(self, videos: Any, **kwargs: Any) -> Any:
         tokens_per_frame = kwargs.get("tokens_per_frame")
         if tokens_per_frame is None:
@@ -154,6 +143,17 @@ class FTFVProcessor(ProcessorMixin):
             tokens_per_frame = kwargs.get("tokens_per_frame") or self.video_processor.tokens_per_frame
             counts["num_video_tokens"] = [num_frames * tokens_per_frame for num_frames, _, _ in video_sizes]
         return MultiModalData(**counts)
+
+    def apply_chat_template(
+        self, conversation: list[dict] | list[list[dict]], chat_template: str | None = None, **kwargs: Any
+    ) -> Any:
+        """
+        See the base class. Where a loss mask is asked for, that is in training, media that cannot be read and answers
+        that `max_length` cuts off are dealt with as [`TrainingRows`] says.
+        """
+        if not kwargs.get("return_assistant_tokens_mask"):
+            return super().apply_chat_template(conversation, chat_template, **kwargs)
+        return self._training_rows.prepare(self, super().apply_chat_template, conversation, chat_template, **kwargs)
 
 
 def draw_tokens_per_frame(text: list[str] | str | None, num_query_tokens: int) -> int | None:
