@@ -97,21 +97,21 @@ class Preflight:
         return "\n".join(lines)
 
 
-def check_recipe(options: Mapping[str, Any], model: str | Path) -> Preflight:
+def check_recipe(options: Mapping[str, Any], model: str | Path | FTFVConfig) -> Preflight:
     """
     Finds what the options of a recipe train of a model, by building it without weights and adding LoRA as `trl sft`
     does.
 
     Args:
         options (`Mapping[str, Any]`): options of `trl sft`, as read from its YAML file.
-        model (`str` or `Path`): folder or Hub id of the model, of which only the config is read.
+        model (`str`, `Path` or `FTFVConfig`): folder or Hub id of the model, of which only the config is read.
 
     Raises:
         ValueError: a name in `lora_target_modules` or `lora_modules_to_save` matches no module, or in the latter more
             than one; a module that trains in full would be quantised; or K would be drawn in evaluation, too.
     """
     _check_evaluation(options)
-    config = FTFVConfig.from_pretrained(model)
+    config = model if isinstance(model, FTFVConfig) else FTFVConfig.from_pretrained(model)
     with torch.device("meta"):
         network = FTFVForConditionalGeneration(config)
     modules = dict(network.named_modules())
