@@ -88,7 +88,7 @@ def test_what_a_layer_of_the_language_model_keeps(rank):
     hidden_states = torch.randn(2, 500, 128, requires_grad=True)
     positions = language.rotary_emb(hidden_states, torch.arange(500)[None])
     kept = kept_bytes(model, lambda: language.layers[1](hidden_states, position_embeddings=positions))
-    # Beside them the rotary positions, which all layers share, and statistics: little in layers that are not so narrow.
+    # Beside them the rotary positions, which all layers share, and statistics: little where layers are wider.
     assert kept / 1000 == pytest.approx(language_layer_bytes(CONFIG.text_config, rank), rel=0.05)
 
 
