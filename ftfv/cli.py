@@ -74,6 +74,10 @@ COMMANDS = {
         "write data sets in the form that `trl sft` trains on, or show a row",
         "ftfv data moving-shapes --output shapes --clips 500 --images 500",
     ),
+    "train": Command(
+        "evolve an image model on your own clips, or run a recipe",
+        "ftfv train clips.jsonl --model ftfv-image --memory 24GB --output run",
+    ),
     "merge": Command(
         "merge the LoRA weights of a training stage into its base model",
         "ftfv merge demo/s4v/training --output model",

@@ -756,6 +756,18 @@ class FTFVModel(FTFVPreTrainedModel):
             **kwargs,
         )["video"]
 
+    def unused_frame(self) -> torch.Tensor:
+        """
+        Zero, made of an empty frame's features. A distributed training adds it to batches without media: sharded
+        weights are gathered by all ranks together, so a rank that left the tower out would leave the others waiting.
+        """
+        size, num_channels = self.config.vision_config.image_size, self.config.vision_config.num_channels
+        height, width = (size, size) if isinstance(size, int) else size
+        weight = self.temporal_encoding.weight
+        pixels = torch.zeros(1, 1, num_channels, height, width, dtype=weight.dtype, device=weight.device)
+        features = self.encode_media(pixel_values_videos=pixels)["video"]
+        return 0 * features.pooler_output.sum()
+
     def get_placeholder_mask(
         self, input_ids: torch.LongTensor | None, inputs_embeds: torch.FloatTensor, modality: str
     ) -> torch.Tensor:
@@ -856,6 +868,8 @@ class FTFVModel(FTFVPreTrainedModel):
 
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
+        if self.training and not has_pixels and not mm_encoder_outputs and _is_distributed():
+            inputs_embeds = inputs_embeds + self.unused_frame().to(inputs_embeds.dtype)
         features = mm_encoder_outputs or {}
         if has_pixels:
             features = self.encode_media(pixel_values, pixel_values_videos, video_frame_mask, tokens_per_frame)
@@ -1066,6 +1080,10 @@ def _scatter_frames(
     output = values.new_full((shape[0] * shape[1], *values.shape[1:]), fill)
     output[frame_indices] = values
     return output.unflatten(0, shape)
+
+
+def _is_distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 __all__ = [

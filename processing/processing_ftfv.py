@@ -17,6 +17,7 @@ Text, images and videos to model inputs; each placeholder grows to the number of
 
 import hashlib
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from transformers.feature_extraction_utils import BatchFeature
@@ -25,6 +26,7 @@ from transformers.utils import auto_docstring
 
 from .control_tokens_ftfv import keep_as_text, protect_control_tokens
 from .media_source_ftfv import make_list_of_videos
+from .training_rows_ftfv import TrainingRows
 
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ class FTFVProcessor(ProcessorMixin):
         self.video_token = getattr(tokenizer, "video_token", "<video>")
         self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
         self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
+        self._training_rows = TrainingRows()
         super().__init__(image_processor, video_processor, tokenizer, chat_template=chat_template)
         # Here too, so that a saved tokenizer does not depend on what was asked of it before.
         templates = chat_template.values() if isinstance(chat_template, dict) else (chat_template or "",)
@@ -138,7 +141,7 @@ class FTFVProcessor(ProcessorMixin):
                 then mark what was typed, for `__call__` to leave it text.
 
         Raises:
-            ValueError: see [`~FTFVProcessor.__call__`].
+            ValueError: see [`~FTFVProcessor.__call__`], and [`TrainingRows`] where a loss mask is asked for.
         """
         if sanitize_control_tokens is None:
             sanitize_control_tokens = tokenize
@@ -148,9 +151,11 @@ class FTFVProcessor(ProcessorMixin):
             conversation, tools, documents = (
                 keep_as_text(value, self.tokenizer, control_tokens) for value in (conversation, tools, documents)
             )
-        return super().apply_chat_template(
-            conversation, chat_template, tools=tools, documents=documents, tokenize=tokenize, **kwargs
-        )
+        apply = partial(super().apply_chat_template, tools=tools, documents=documents, tokenize=tokenize)
+        if not kwargs.get("return_assistant_tokens_mask"):
+            return apply(conversation, chat_template, **kwargs)
+        # A loss mask is asked for in training alone.
+        return self._training_rows.prepare(self, apply, conversation, chat_template, **kwargs)
 
     @property
     def _media_tokens(self) -> tuple[str, str]:

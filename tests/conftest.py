@@ -33,7 +33,12 @@ def seeded() -> None:
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings of whoever runs the tests stay out of them."""
-    for name in ("FTFV_MEDIA_ROOT", "FTFV_TOKENS_PER_FRAME_RANGE", "FTFV_TOKENS_PER_FRAME_SEED"):
+    for name in (
+        "FTFV_MEDIA_ROOT",
+        "FTFV_TOKENS_PER_FRAME_RANGE",
+        "FTFV_TOKENS_PER_FRAME_SEED",
+        "FTFV_MASK_BROKEN_MEDIA",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -12,8 +12,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-Runs one stage of training: a recipe by plain `trl sft` in its own process, then the merge. An interrupted stage
-continues.
+Runs one stage of training: the check of a recipe, the recipe by plain `trl sft` in its own process, then the merge. An
+interrupted stage continues.
 """
 
 import json
@@ -21,42 +21,59 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 
 from .data.media import write_text
 from .merge import merge
+from .preflight import check_recipe
 
 
 RECIPES = Path(__file__).parent / "recipes"
 
 
-def recipe_path(name: str) -> Path:
+def recipe_path(recipe: str | Path) -> Path:
     """
-    Path of a recipe of ours, such as `"miniature/s4v"`.
+    Path of a recipe of ours, such as `"miniature/s4v"`, or of another one, given as a path that ends in `.yaml`.
 
     Raises:
         FileNotFoundError: there is no such recipe.
     """
-    path = RECIPES / f"{name}.yaml"
+    if str(recipe).endswith(".yaml"):
+        path = Path(recipe)
+        if not path.is_file():
+            raise FileNotFoundError(f"No recipe {str(recipe)!r}; expected a YAML file of options of `trl sft`.")
+        return path
+    path = RECIPES / f"{recipe}.yaml"
     if not path.is_file():
         known = sorted(str(other.relative_to(RECIPES).with_suffix("")) for other in RECIPES.rglob("*.yaml"))
-        raise FileNotFoundError(f"No recipe {name!r}; expected one of {', '.join(known)}.")
+        raise FileNotFoundError(f"No recipe {recipe!r}; expected one of {', '.join(known)}.")
     return path
 
 
-def read_recipe(name: str) -> dict[str, object]:
-    """Options of a recipe of ours, see [`recipe_path`]."""
-    return yaml.safe_load(recipe_path(name).read_text())
+def read_recipe(recipe: str | Path) -> dict[str, Any]:
+    """
+    Options of a recipe, see [`recipe_path`].
+
+    Raises:
+        FileNotFoundError: there is no such recipe.
+        ValueError: the file holds no options.
+    """
+    path = recipe_path(recipe)
+    options = yaml.safe_load(path.read_text())
+    if not isinstance(options, dict):
+        raise ValueError(f"{str(path)!r} holds no options; expected a mapping of options of `trl sft`.")
+    return options
 
 
 def run_stage(
-    recipe: str,
+    recipe: str | Path,
     model_folder: str | Path,
-    dataset_folder: str | Path,
+    dataset_folder: str | Path | None,
     output_folder: str | Path,
     *,
     overrides: Mapping[str, object] | None = None,
@@ -64,15 +81,19 @@ def run_stage(
     dtype: str | torch.dtype = "auto",
 ) -> Path:
     """
-    Trains with `trl sft --config RECIPE` from the last checkpoint there is, and merges the result.
+    Prints what the recipe trains, trains with `trl sft --config RECIPE` from the last checkpoint there is, and merges
+    the result.
 
     Args:
-        recipe (`str`): name of a recipe of ours, see [`recipe_path`].
+        recipe (`str` or `Path`): name of a recipe of ours or path of another, see [`recipe_path`].
         model_folder (`str` or `Path`): model to start from.
-        dataset_folder (`str` or `Path`): rows in TRL form with a dataset card; relative media paths start here.
-        output_folder (`str` or `Path`): receives `training/` (what TRL writes) and `model/` (the merged model).
+        dataset_folder (`str` or `Path`, *optional*): rows in TRL form with a dataset card; relative media paths start
+            here. Not given where the recipe names its `datasets`.
+        output_folder (`str` or `Path`): receives `recipe.yaml` (what ran), `training/` (what TRL
+            writes) and `model/` (the merged model).
         overrides (`Mapping[str, object]`, *optional*): options of `trl sft` in place of the recipe's.
-        environment (`Mapping[str, str]`, *optional*): further environment variables of the training process.
+        environment (`Mapping[str, str]`, *optional*): further environment variables of the training process, in place
+            of the recipe's `env`.
         dtype (`str` or `torch.dtype`, *optional*, defaults to `"auto"`): type of the merged weights, by default the
             base's.
 
@@ -80,6 +101,7 @@ def run_stage(
         `Path` of the merged model. A stage that is complete already is not run again.
 
     Raises:
+        ValueError: a name in the recipe matches nothing, see [`check_recipe`].
         RuntimeError: `trl sft` failed.
     """
     output_folder = Path(output_folder)
@@ -87,31 +109,32 @@ def run_stage(
     if merged_folder.exists():
         return merged_folder
     if not (output_folder / "duration.json").exists():
-        options: dict[str, object] = {
-            "model_name_or_path": Path(model_folder).resolve(),
-            "dataset_name": Path(dataset_folder).resolve(),
-            "output_dir": training_folder.resolve(),
-            **(overrides or {}),
-        }
+        # The cache of `datasets` knows a local data set by the name of its folder and its card alone: another set, or
+        # the same one written anew, would silently train on the rows of the first.
+        surroundings = {"HF_DATASETS_CACHE": str((output_folder / "datasets").resolve())}
+        # The launcher behind `trl sft` gives a process without a GPU one thread unless it is told otherwise.
+        surroundings["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(torch.get_num_threads()))
+        options = {**read_recipe(recipe), "model_name_or_path": str(Path(model_folder).resolve())}
+        options["output_dir"] = str(training_folder.resolve())
+        if dataset_folder is not None:
+            # TRL would read `datasets` and leave the other out.
+            options.pop("datasets", None)
+            options["dataset_name"] = surroundings["FTFV_MEDIA_ROOT"] = str(Path(dataset_folder).resolve())
+        options.update(overrides or {})
+        surroundings.update(environment or {})
+        options["env"] = {**(options.get("env") or {}), **surroundings}
+        sys.stderr.write(check_recipe(options, model_folder).table() + "\n")
         checkpoint = last_checkpoint(training_folder)
         if checkpoint is not None:
-            options["resume_from_checkpoint"] = checkpoint.resolve()
-        surroundings = {
-            "FTFV_MEDIA_ROOT": str(Path(dataset_folder).resolve()),
-            # The cache of `datasets` knows a local data set by the name of its folder and its card alone: another set,
-            # or the same one written anew, would silently train on the rows of the first.
-            "HF_DATASETS_CACHE": str((output_folder / "datasets").resolve()),
-            # The launcher behind `trl sft` gives a process without a GPU one thread unless it is told otherwise.
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(torch.get_num_threads())),
-            **(environment or {}),
-        }
+            options["resume_from_checkpoint"] = str(checkpoint.resolve())
+        write_text(output_folder / "recipe.yaml", yaml.safe_dump(options, sort_keys=False, allow_unicode=True))
         start = time.perf_counter()
-        _run_trl(recipe_path(recipe), options, surroundings)
+        run_trl(output_folder / "recipe.yaml", surroundings)
         duration = {
             "seconds": round(time.perf_counter() - start, 1),
             "first_step": _step_of(checkpoint),
             "last_step": _step_of(last_checkpoint(training_folder)),
-            "batch_size": read_recipe(recipe)["per_device_train_batch_size"],
+            "batch_size": options["per_device_train_batch_size"],
         }
         write_text(output_folder / "duration.json", json.dumps(duration) + "\n")
     merge(training_folder, merged_folder, dtype=dtype)
@@ -127,20 +150,32 @@ def read_duration(output_folder: str | Path) -> dict[str, float]:
 
 def last_checkpoint(training_folder: str | Path) -> Path | None:
     """The latest complete `checkpoint-N` folder, or None."""
-    checkpoints = [path.parent for path in Path(training_folder).glob("checkpoint-*/trainer_state.json")]
-    return max(checkpoints, key=_step_of, default=None)
+    states = Path(training_folder).glob("checkpoint-*/trainer_state.json")
+    return max((path.parent for path in states if _is_complete(path)), key=_step_of, default=None)
+
+
+def _is_complete(state: Path) -> bool:
+    # The trainer writes it last, and an interruption can leave half of it.
+    try:
+        json.loads(state.read_text())
+    except ValueError:
+        return False
+    return True
 
 
 def _step_of(checkpoint: Path | None) -> int:
     return 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
 
 
-def _run_trl(recipe: Path, options: Mapping[str, object], environment: Mapping[str, str]) -> None:
+def run_trl(recipe: str | Path, environment: Mapping[str, str] | None = None) -> None:
+    """
+    Runs `trl sft --config RECIPE` in its own process.
+
+    Raises:
+        RuntimeError: it failed.
+    """
     command = [str(Path(sys.executable).with_name("trl")), "sft", "--config", str(recipe)]
-    for name, value in options.items():
-        values: Sequence[object] = value if isinstance(value, (list, tuple)) else [value]
-        command += [f"--{name}", *map(str, values)]
-    process = subprocess.run(command, env={**os.environ, **environment}, check=False)  # noqa: S603
+    process = subprocess.run(command, env={**os.environ, **(environment or {})}, check=False)  # noqa: S603
     if process.returncode != 0:
         raise RuntimeError(
             f"`{' '.join(command)}` ended with exit code {process.returncode}; its own message is above. Run the same "

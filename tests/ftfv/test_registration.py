@@ -47,6 +47,7 @@ PROCESSOR_FILES = (
     "media_source_ftfv.py",
     "pipeline_ftfv.py",
     "processing_ftfv.py",
+    "training_rows_ftfv.py",
     "video_decoding_ftfv.py",
     "video_processing_ftfv.py",
 )
