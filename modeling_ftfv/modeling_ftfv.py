@@ -869,7 +869,7 @@ class FTFVModel(FTFVPreTrainedModel):
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
         if self.training and not has_pixels and not mm_encoder_outputs and _is_distributed():
-            inputs_embeds = inputs_embeds + self.unused_frame().to(inputs_embeds.dtype)
+            inputs_embeds = inputs_embeds + self.unused_frame().to(inputs_embeds.dtype)  # type: ignore[assignment]
         features = mm_encoder_outputs or {}
         if has_pixels:
             features = self.encode_media(pixel_values, pixel_values_videos, video_frame_mask, tokens_per_frame)

@@ -60,16 +60,22 @@ def training_flops(
         lora_rank = int(options.get("lora_r", 16))
         lora = cost(config, **sizes, lora_rank=lora_rank).language_linear - forward.language_linear  # type: ignore[arg-type]
     tower = forward.vision_linear + forward.vision_attention
-    num_layers = config.vision_config.num_hidden_layers
+    vision = config.vision_config
+    num_patches = forward.num_frames * (vision.image_size // vision.patch_size) ** 2
+    layers = tower - 2 * num_patches * vision.num_channels * vision.patch_size**2 * vision.hidden_size
+    num_layers = vision.num_hidden_layers
     num_trained = num_layers if whole else sum("vision_tower.encoder.layers." in name for name in names)
-    trained_tower = tower * num_trained // num_layers
-    adapter = forward.adapter_linear + forward.adapter_attention
+    trained_tower = layers * num_trained // num_layers
+    # All queries are scored to choose among them, which has no gradient; those that are kept attend.
+    scored, attended = config.adapter_config.num_query_tokens, 2 * forward.tokens_per_frame
+    attention = forward.adapter_attention * attended // (scored + attended)
+    adapter = 3 * (forward.adapter_linear + attention) + forward.adapter_attention - attention
     recomputed = options.get("gradient_checkpointing", True)
     passes = 2 if recomputed else 1
     return (
         tower
         + trained_tower * (2 + recomputed)
-        + adapter * 3
+        + adapter
         + forward.language_linear * (passes + (2 if whole else 1))
         + forward.language_attention * (passes + 2)
         + lora * (passes + 2)
