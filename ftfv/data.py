@@ -143,8 +143,8 @@ def _preview(args: argparse.Namespace) -> dict[str, object] | None:
     from transformers.utils import logging
 
     from .model_folder import check_model_folder
+    from .processing.media_source_ftfv import MEDIA_ROOT
     from .processing.processing_ftfv import FTFVProcessor
-    from .processing.video_decoding_ftfv import MEDIA_ROOT
     from .training.data.preview import preview_row, read_row
 
     logging.set_verbosity_warning()

@@ -105,7 +105,7 @@ class FramesReader:
                 )
             indices = sample_indices_fn(metadata=metadata)
         if sample_indices_fn is not None or metadata.frames_indices is None:
-            metadata.frames_indices = indices
+            metadata.frames_indices = indices  # type: ignore[assignment]
         return self.frames_at(indices), metadata
 
     def _channels_first(self, pixels: Any) -> torch.Tensor:
@@ -243,7 +243,7 @@ def to_rgb(image: Image.Image) -> np.ndarray:
             f"An image has 32 bits per pixel (mode {image.mode!r}); expected 8 or 16 bits per channel. Convert it, as "
             "its range of values is not known."
         )
-    return convert_to_rgb(image, return_numpy=True)
+    return convert_to_rgb(image, return_numpy=True)  # type: ignore[return-value]
 
 
 def to_levels(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:

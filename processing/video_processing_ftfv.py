@@ -215,7 +215,7 @@ class FTFVVideoProcessor(BaseVideoProcessor):
     def convert_to_rgb(self, video: torch.Tensor) -> torch.Tensor:
         """Grey to three channels, and four to three on white, keeping the type, so that all are resized alike."""
         converted = super().convert_to_rgb(video)
-        return converted if video.is_floating_point() else converted.round().to(video.dtype)
+        return converted if video.is_floating_point() else converted.round().to(video.dtype)  # type: ignore[return-value]
 
     def _preprocess(
         self,
