@@ -32,10 +32,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(INSTALLED) ## train a tiny FTFV on generated clips and report what it learned (7 minutes measured)
+demo: $(INSTALLED) ## train a tiny FTFV on generated clips and report what it learned (6 minutes measured)
 	$(BIN)/ftfv demo
 
-miniature: $(INSTALLED) ## rebuild the shipped tiny model from nothing through all four recipes (time not measured)
+miniature: $(INSTALLED) ## rebuild the shipped tiny model from nothing through all recipes (over an hour)
 	$(BIN)/ftfv miniature
 
 test: $(INSTALLED) ## run the tests
