@@ -18,7 +18,7 @@ TEST_ENVIRONMENT := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLIN
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo miniature test test-slow hf-suite style quality
+.PHONY: help install demo miniature test test-slow hf-suite bench style quality
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test-slow: $(INSTALLED) ## run the tests that take minutes or download packages
 
 hf-suite: $(INSTALLED) ## run the common tests of Hugging Face, downloaded from the package index
 	$(TEST_ENVIRONMENT) $(BIN)/python tests/hf_suite/run.py $(VENV)/hf_suite
+
+bench: $(INSTALLED) ## time and memory of decoding 8 frames of a 10-minute video with each decoder
+	$(BIN)/python tests/benchmarks/bench_decoding.py
 
 style: $(INSTALLED) ## mend imports and formatting, then check as `quality` does
 	$(BIN)/ruff check --fix .
