@@ -18,7 +18,7 @@ TEST_ENVIRONMENT := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLIN
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo miniature test test-slow style quality
+.PHONY: help install demo miniature test test-slow hf-suite style quality
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(INSTALLED) ## train a tiny FTFV on generated clips and report what it learned (11 minutes measured)
+demo: $(INSTALLED) ## train a tiny FTFV on generated clips and report what it learned (7 minutes measured)
 	$(BIN)/ftfv demo
 
 miniature: $(INSTALLED) ## rebuild the shipped tiny model from nothing through all four recipes (time not measured)
@@ -43,6 +43,9 @@ test: $(INSTALLED) ## run the tests
 
 test-slow: $(INSTALLED) ## run the tests that take minutes or download packages
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -m slow --timeout 3600
+
+hf-suite: $(INSTALLED) ## run the common tests of Hugging Face, downloaded from the package index
+	$(TEST_ENVIRONMENT) $(BIN)/python tests/hf_suite/run.py $(VENV)/hf_suite
 
 style: $(INSTALLED) ## mend imports and formatting, then check as `quality` does
 	$(BIN)/ruff check --fix .

@@ -91,10 +91,7 @@ def draw_kept_patches(
     decoded, metadata = read_video(
         video, partial(video_processor.sample_frames, max_num_frames=num_frames), video_processor.video_backend
     )
-    frames = torch.as_tensor(decoded)
-    # torchcodec puts the channels first, the other decoders last.
-    if metadata.video_backend != "torchcodec":
-        frames = frames.permute(0, 3, 1, 2)
+    frames = torch.as_tensor(decoded).permute(0, 3, 1, 2)
     content = [{"type": "video", "video": frames}, {"type": "text", "text": question or ""}]
     conversation: Any = [{"role": "user", "content": content}]
     attention, answers = {}, {}
@@ -115,7 +112,7 @@ def draw_kept_patches(
         answer = answers[counts[0]].strip()
     else:
         answer = ", ".join(f"{answer.strip()} (K = {count})" for count, answer in answers.items())
-    times = [float(time) for time in np.asarray(metadata.frames_indices) / metadata.fps] if metadata.fps else None
+    times = metadata.timestamps if metadata.fps else None
     draw_attention(
         path,
         frames.permute(0, 2, 3, 1).numpy(),

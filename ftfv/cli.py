@@ -66,8 +66,12 @@ COMMANDS = {
         "count visual tokens, FLOPs and memory of a model for each K",
         "ftfv cost --model demo/s4v/model --json",
     ),
+    "convert": Command(
+        "turn Qwen-VL, or a vision tower and a language model, into a model folder",
+        "ftfv convert --vision Qwen-VL --language vicuna-7b-v1.5 --output start",
+    ),
     "data": Command(
-        "write a data set in the form that `trl sft` trains on",
+        "write data sets in the form that `trl sft` trains on, or show a row",
         "ftfv data moving-shapes --output shapes --clips 500 --images 500",
     ),
     "train": Command(

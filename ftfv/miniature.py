@@ -61,16 +61,15 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _make_parts(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
-    """The stand-ins for Qwen-VL's vision tower and Vicuna, each on a core of its own."""
-    module = "ftfv.training.pretrained_parts"
-    processes = [
-        subprocess.Popen([sys.executable, "-m", module, part, "--output", str(folder / "parts")])  # noqa: S603
-        for part in ("vision", "language")
-        if not (folder / "parts" / {"vision": "vision_tower", "language": "language_model"}[part]).is_dir()
-    ]
-    codes = [process.wait() for process in processes]
-    if any(codes):
-        raise RuntimeError(f"`python -m {module}` ended with exit codes {codes}; its own message is above.")
+    """The stand-ins for Qwen-VL's vision tower and Vicuna."""
+    for part in ("vision", "language"):
+        # two threads each: the order in which a sum is taken, and so the weights, depend on their number
+        command = [sys.executable, "-m", "ftfv.training.pretrained_parts", part, "--threads", "2"]
+        process = subprocess.run([*command, "--output", str(folder / "parts")], check=False)  # noqa: S603
+        if process.returncode:
+            raise RuntimeError(
+                f"`{' '.join(command)}` ended with exit code {process.returncode}; its own message is above."
+            )
     return _read_reports(folder / "parts")
 
 

@@ -22,6 +22,7 @@ C language width.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -384,7 +385,7 @@ class FTFVPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     input_modalities = ["image", "video", "text"]
     supports_gradient_checkpointing = True
-    _no_split_modules = ["FTFVVisionLayer", "FTFVAdapter"]
+    _no_split_modules = ["FTFVVisionEmbeddings", "FTFVVisionLayer", "FTFVAdapter"]
     _skip_keys_device_placement = ["past_key_values"]
     _supports_flash_attn = True
     _supports_sdpa = True
@@ -406,8 +407,22 @@ class FTFVPreTrainedModel(PreTrainedModel):
             init.zeros_(module.weight)
         elif isinstance(module, FTFVAdapter):
             init.trunc_normal_(module.query_tokens, std=module.config.initializer_range)
-            grid_size = round(module.config.num_query_tokens**0.5)
-            init.copy_(module.position_table, sine_cosine_positions(grid_size, module.config.hidden_size))
+            init.copy_(module.position_table, module.initial_positions())
+
+    def enable_input_require_grads(self) -> None:
+        """
+        Lets gradients flow through checkpointed layers behind frozen ones: the text embeddings, and in the vision
+        tower what enters the first layer with trainable weights, require gradients. The base class starts at the
+        tower's patch embeddings, from where the backward pass would run through all of its frozen layers.
+        """
+        if not isinstance(self.base_model, FTFVModel):
+            return super().enable_input_require_grads()
+        self.disable_input_require_grads()
+        hooks = [self.get_input_embeddings().register_forward_hook(_require_grad)]
+        for module in self.base_model.vision_tower.modules():
+            if isinstance(module, GradientCheckpointingLayer):
+                hooks.append(module.register_forward_pre_hook(_start_gradient))
+        self._require_grads_hooks = hooks
 
 
 @auto_docstring(
@@ -464,7 +479,7 @@ class FTFVAdapter(FTFVPreTrainedModel):
         self.query_tokens = nn.Parameter(torch.empty(config.num_query_tokens, hidden_size))
         # Fixed, but loaded from the checkpoint: Qwen-VL's is rounded to bf16. A frozen Parameter would come back
         # trainable from `from_pretrained`.
-        self.position_table = nn.Buffer(torch.empty(config.num_query_tokens, hidden_size))
+        self.position_table = nn.Buffer(self.initial_positions())
         self.query_norm = nn.LayerNorm(hidden_size, eps=eps)
         self.kv_proj = nn.Linear(config.vision_hidden_size, hidden_size, bias=False)
         self.kv_norm = nn.LayerNorm(hidden_size, eps=eps)
@@ -473,6 +488,9 @@ class FTFVAdapter(FTFVPreTrainedModel):
         self.post_norm = nn.LayerNorm(hidden_size, eps=eps)
         self.output_proj = nn.Linear(hidden_size, hidden_size, bias=False)
         self.post_init()
+
+    def initial_positions(self) -> torch.Tensor:
+        return sine_cosine_positions(round(self.config.num_query_tokens**0.5), self.config.hidden_size)
 
     @auto_docstring
     def forward(
@@ -527,6 +545,9 @@ class FTFVAdapter(FTFVPreTrainedModel):
 class FTFVModel(FTFVPreTrainedModel):
     # A checkpoint of the whole model also holds the head.
     _keys_to_ignore_on_load_unexpected = [r"^lm_head\."]
+    # Frames that the tower and the adapter take at once where no gradient is asked for, None for all. It bounds the
+    # memory that a long video needs.
+    frames_per_chunk: int | None = 32
 
     def __init__(self, config: FTFVConfig):
         super().__init__(config)
@@ -544,33 +565,52 @@ class FTFVModel(FTFVPreTrainedModel):
     def encode_frames(
         self,
         pixel_values: torch.Tensor,
-        frame_encodings: torch.Tensor | None,
+        frame_encodings: torch.Tensor,
         tokens_per_frame: list[int | None],
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[BaseModelOutput, list[torch.Tensor], torch.Tensor, list[torch.Tensor]]:
         r"""
-        Runs all frames of a call, of images and videos together, through the tower and the adapter at once.
+        Runs all frames of a call, of images and videos together, through the tower and the adapter.
+
+        With gradients they go at once, so that every rank of a distributed training makes the same number of calls;
+        without them in chunks of `frames_per_chunk`.
 
         Args:
             pixel_values (`torch.Tensor` of shape `(num_frames, 3, height, width)`):
                 Frames, each encoded on its own.
-            frame_encodings (`torch.Tensor` of shape `(num_frames, 1, vision_hidden_size)`, *optional*):
-                Temporal encoding of each frame, zero for images; None when there are only images.
+            frame_encodings (`torch.Tensor` of shape `(num_frames, 1, vision_hidden_size)`):
+                Temporal encoding of each frame, zero for images.
             tokens_per_frame (`list[int | None]` of length `num_frames`):
                 Tokens that each frame keeps, None to keep all queries in query order.
 
         Returns:
             Output of the vision tower with its patch tokens, and what the adapter returns.
         """
-        vision_outputs = self.vision_tower(pixel_values, return_dict=True, **kwargs)
+        num_frames = len(pixel_values)
+        chunk_size = num_frames if torch.is_grad_enabled() else self.frames_per_chunk or num_frames
         patch_size = self.config.vision_config.patch_size
         num_patches = (pixel_values.shape[-2] // patch_size) * (pixel_values.shape[-1] // patch_size)
-        # Towers other than ours put their class and register tokens first.
-        vision_outputs.last_hidden_state = vision_outputs.last_hidden_state[:, -num_patches:]
-        hidden_states = vision_outputs.last_hidden_state
-        if frame_encodings is not None:
-            hidden_states = hidden_states + frame_encodings.to(hidden_states.dtype)
-        return vision_outputs, *self.multi_modal_projector(hidden_states, tokens_per_frame)
+        vision_outputs, tokens, responses, token_indices = [], [], [], []
+        for start in range(0, num_frames, chunk_size):
+            chunk = slice(start, start + chunk_size)
+            outputs = self.vision_tower(pixel_values[chunk], return_dict=True, **kwargs)
+            # Towers other than ours put their class and register tokens first.
+            outputs.last_hidden_state = outputs.last_hidden_state[:, -num_patches:]
+            hidden_states = outputs.last_hidden_state
+            hidden_states = hidden_states + frame_encodings[chunk].to(hidden_states)
+            chunk_tokens, chunk_responses, chunk_indices = self.multi_modal_projector(
+                hidden_states, tokens_per_frame[chunk]
+            )
+            vision_outputs.append(outputs)
+            tokens += chunk_tokens
+            responses.append(chunk_responses)
+            token_indices += chunk_indices
+        vision_output = BaseModelOutput(
+            last_hidden_state=torch.cat([outputs.last_hidden_state for outputs in vision_outputs]),
+            hidden_states=_concatenate_layers([outputs.hidden_states for outputs in vision_outputs]),
+            attentions=_concatenate_layers([outputs.attentions for outputs in vision_outputs]),
+        )
+        return vision_output, tokens, torch.cat(responses), token_indices
 
     def encode_media(
         self,
@@ -587,29 +627,29 @@ class FTFVModel(FTFVPreTrainedModel):
         frames, encodings, counts = [], [], []
         if pixel_values is not None:
             frames.append(pixel_values)
+            # Zeros made of E, so that it takes part in every forward pass with media: data-parallel training waits for
+            # the gradient of every parameter on every rank.
+            first = torch.zeros(len(pixel_values), dtype=torch.long, device=pixel_values.device)
+            encodings.append(0 * self.temporal_encoding(first, first + 1))
             # CODEPATH: the paper's models read images whole; `sample_images` is for models trained with sampled ones.
             counts += [self.config.tokens_per_frame if self.config.sample_images else None] * len(pixel_values)
         if pixel_values_videos is not None:
-            mask = self._check_frame_mask(pixel_values_videos, video_frame_mask)
-            lengths = mask.sum(dim=1)
-            frames.append(pixel_values_videos[mask])
-            frame_positions = (mask.cumsum(dim=1) - 1)[mask]
-            encodings.append(self.temporal_encoding(frame_positions, lengths.repeat_interleave(lengths)))
-            frames_of_video = lengths.tolist()
+            frame_indices, lengths = self._find_frames(pixel_values_videos, video_frame_mask)
+            frames.append(pixel_values_videos.flatten(0, 1)[frame_indices])
+            positions = [(position, length) for length in lengths for position in range(length)]
+            encodings.append(self.temporal_encoding(*torch.tensor(positions, device=frame_indices.device).unbind(1)))
             for count, length in zip(
-                self._check_tokens_per_frame(tokens_per_frame, len(mask)), frames_of_video, strict=True
+                self._check_tokens_per_frame(tokens_per_frame, len(lengths)), lengths, strict=True
             ):
                 counts += [count] * length
-        if len(frames) == 2:
-            if frames[0].shape[1:] != frames[1].shape[1:]:
-                raise ValueError(
-                    f"Images are {tuple(frames[0].shape[-2:])} and video frames {tuple(frames[1].shape[-2:])} pixels "
-                    "in one call; expected one size. Set the same `size` in the image and the video processor."
-                )
-            encodings.insert(0, encodings[0].new_zeros(len(frames[0]), *encodings[0].shape[1:]))
+        if len(frames) == 2 and frames[0].shape[1:] != frames[1].shape[1:]:
+            raise ValueError(
+                f"Images are {tuple(frames[0].shape[-2:])} and video frames {tuple(frames[1].shape[-2:])} pixels "
+                "in one call; expected one size. Set the same `size` in the image and the video processor."
+            )
 
         vision_outputs, tokens, responses, indices = self.encode_frames(
-            torch.cat(frames), torch.cat(encodings) if encodings else None, counts, **kwargs
+            torch.cat(frames), torch.cat(encodings), counts, **kwargs
         )
 
         outputs = {}
@@ -624,40 +664,47 @@ class FTFVModel(FTFVPreTrainedModel):
                 token_indices=torch.stack(indices[:num_images]),
             )
         if pixel_values_videos is not None:
-            videos = [torch.cat(video) for video in _split(tokens[num_images:], frames_of_video)]
+            shape = pixel_values_videos.shape[:2]
+            videos = [torch.cat(video) for video in _split(tokens[num_images:], lengths)]
             ragged = len({len(video) for video in videos}) > 1
             padded_indices = nn.utils.rnn.pad_sequence(indices[num_images:], batch_first=True, padding_value=-1)
             outputs["video"] = FTFVFeaturesOutput(
-                last_hidden_state=_scatter_frames(vision_outputs.last_hidden_state[num_images:], mask, 0),
+                last_hidden_state=_scatter_frames(
+                    vision_outputs.last_hidden_state[num_images:], frame_indices, shape, 0
+                ),
                 pooler_output=videos if ragged else torch.stack(videos),  # type: ignore[arg-type]
                 hidden_states=_slice_all(vision_outputs.hidden_states, slice(num_images, None)),
                 attentions=_slice_all(vision_outputs.attentions, slice(num_images, None)),
-                responses=_scatter_frames(responses[num_images:], mask, 0),
-                token_indices=_scatter_frames(padded_indices, mask, -1),
+                responses=_scatter_frames(responses[num_images:], frame_indices, shape, 0),
+                token_indices=_scatter_frames(padded_indices, frame_indices, shape, -1),
             )
         return outputs
 
-    def _check_frame_mask(
+    def _find_frames(
         self, pixel_values_videos: torch.Tensor, video_frame_mask: torch.Tensor | None
-    ) -> torch.Tensor:
+    ) -> tuple[torch.LongTensor, list[int]]:
+        """Returns the indices of the real frames among those of all videos, and how many each video has."""
         if pixel_values_videos.ndim != 5:
             raise ValueError(
                 f"`pixel_values_videos` has shape {tuple(pixel_values_videos.shape)}; expected (num_videos, "
                 "num_frames, 3, height, width)."
             )
-        expected = pixel_values_videos.shape[:2]
+        num_videos, num_frames = pixel_values_videos.shape[:2]
         if video_frame_mask is None:
-            return torch.ones(expected, dtype=torch.bool, device=pixel_values_videos.device)
-        if video_frame_mask.shape != expected:
+            # Without a mask no shape depends on data, which compiling and exporting need.
+            indices = torch.arange(num_videos * num_frames, device=pixel_values_videos.device)
+            return indices, [num_frames] * num_videos  # type: ignore[return-value]
+        if video_frame_mask.shape != (num_videos, num_frames):
             raise ValueError(
-                f"`video_frame_mask` has shape {tuple(video_frame_mask.shape)}; expected {tuple(expected)}, the "
-                "videos and frames of `pixel_values_videos`."
+                f"`video_frame_mask` has shape {tuple(video_frame_mask.shape)}; expected {(num_videos, num_frames)}, "
+                "the videos and frames of `pixel_values_videos`."
             )
         mask = video_frame_mask.bool()
         torch_compilable_check(
             mask.any(dim=1).all(), "`video_frame_mask` marks no frame of a video; expected at least one per video."
         )
-        return mask
+        indices = mask.flatten().nonzero()[:, 0].to(pixel_values_videos.device)
+        return indices, mask.sum(dim=1).tolist()  # type: ignore[return-value]
 
     def _check_tokens_per_frame(self, tokens_per_frame: int | torch.LongTensor | None, num_videos: int) -> list[int]:
         if tokens_per_frame is None:
@@ -735,6 +782,18 @@ class FTFVModel(FTFVPreTrainedModel):
             return input_ids == token_id
         token = torch.full((), token_id, dtype=torch.long, device=inputs_embeds.device)
         return (inputs_embeds == self.get_input_embeddings()(token)).all(dim=-1)
+
+    def check_no_placeholders(
+        self, input_ids: torch.LongTensor | None, inputs_embeds: torch.FloatTensor | None
+    ) -> None:
+        """
+        Checks the prompts of a call without pixels and features.
+
+        Raises:
+            ValueError: they hold placeholders.
+        """
+        for modality in ("image", "video"):
+            self.merge_features(input_ids, inputs_embeds, modality, None, None)
 
     def merge_features(
         self,
@@ -814,8 +873,7 @@ class FTFVModel(FTFVPreTrainedModel):
         features = mm_encoder_outputs or {}
         if has_pixels:
             features = self.encode_media(pixel_values, pixel_values_videos, video_frame_mask, tokens_per_frame)
-        # A single token is a decoding step, whose media are in the cache already.
-        if features or (input_ids is not None and input_ids.shape[1] > 1):
+        if features:
             for modality in ("image", "video"):
                 inputs_embeds = self.merge_features(
                     input_ids, inputs_embeds, modality, features.get(modality), tokens_per_frame
@@ -856,6 +914,20 @@ class FTFVForConditionalGeneration(FTFVPreTrainedModel, GenerationMixin):
 
     def get_output_embeddings(self) -> nn.Module:
         return self.lm_head
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: torch.LongTensor,
+        inputs_embeds: torch.FloatTensor | None = None,
+        is_first_iteration: bool | None = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        model_inputs = super().prepare_inputs_for_generation(  # type: ignore[misc]
+            input_ids, inputs_embeds=inputs_embeds, is_first_iteration=is_first_iteration, **kwargs
+        )
+        if is_first_iteration and not model_inputs.get("mm_encoder_outputs"):
+            self.model.check_no_placeholders(model_inputs["input_ids"], model_inputs.get("inputs_embeds"))
+        return model_inputs
 
     @can_return_tuple
     @auto_docstring(custom_intro="Features of images, as the language model reads them.")
@@ -933,6 +1005,10 @@ class FTFVForConditionalGeneration(FTFVPreTrainedModel, GenerationMixin):
         >>> generated_ids = model.generate(**inputs, max_new_tokens=64)
         >>> processor.decode(generated_ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         ```"""
+        has_media = pixel_values is not None or pixel_values_videos is not None or mm_encoder_outputs
+        if labels is not None and not has_media:
+            # Lost on the way, they would be trained without notice.
+            self.model.check_no_placeholders(input_ids, inputs_embeds)
         outputs = self.model(
             input_ids=input_ids,
             pixel_values=pixel_values,
@@ -965,6 +1041,27 @@ class FTFVForConditionalGeneration(FTFVPreTrainedModel, GenerationMixin):
         )
 
 
+def _require_grad(module: nn.Module, args: tuple, output: torch.Tensor) -> None:
+    output.requires_grad_(True)
+
+
+def _start_gradient(module: nn.Module, args: tuple) -> tuple | None:
+    """
+    Forward pre-hook of a checkpointed layer: the hidden states that enter the first one with trainable weights become
+    a leaf that requires gradients. Without, reentrant checkpointing gives those weights none; and the backward pass
+    ends here.
+    """
+    hidden_states, *others = args
+    trainable = any(parameter.requires_grad for parameter in module.parameters())
+    if not trainable or hidden_states.requires_grad or not torch.is_grad_enabled():
+        return None
+    return hidden_states.detach().requires_grad_(True), *others
+
+
+def _concatenate_layers(chunks: list[tuple[torch.Tensor, ...] | None]) -> tuple[torch.Tensor, ...] | None:
+    return None if chunks[0] is None else tuple(torch.cat(layer) for layer in zip(*chunks, strict=True))
+
+
 def _slice_all(tensors: tuple[torch.Tensor, ...] | None, rows: slice) -> tuple[torch.Tensor, ...] | None:
     return None if tensors is None else tuple(tensor[rows] for tensor in tensors)
 
@@ -974,13 +1071,15 @@ def _split(items: list[torch.Tensor], lengths: list[int]) -> list[list[torch.Ten
     return [[next(iterator) for _ in range(length)] for length in lengths]
 
 
-def _scatter_frames(values: torch.Tensor, mask: torch.Tensor, fill: int) -> torch.Tensor:
+def _scatter_frames(
+    values: torch.Tensor, frame_indices: torch.LongTensor, shape: torch.Size, fill: int
+) -> torch.Tensor:
     """
     From the real frames `(total_num_frames, ...)` to `(num_videos, num_frames, ...)`, padding filled with `fill`.
     """
-    output = values.new_full((*mask.shape, *values.shape[1:]), fill)
-    output[mask] = values
-    return output
+    output = values.new_full((shape[0] * shape[1], *values.shape[1:]), fill)
+    output[frame_indices] = values
+    return output.unflatten(0, shape)
 
 
 def _is_distributed() -> bool:

@@ -13,13 +13,17 @@
 # limitations under the License.
 """Images to pixel values, as Qwen-VL takes them: a square of fixed size, aspect ratio not kept."""
 
+import os
 from typing import Any
 
+import numpy as np
+import torch
+from PIL import Image
 from transformers.image_processing_backends import TorchvisionBackend
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD, PILImageResampling
 from transformers.utils import auto_docstring
 
-from .video_decoding_ftfv import resolve_media_path
+from .frame_source_ftfv import read_image, to_levels, to_rgb
 
 
 @auto_docstring(
@@ -37,24 +41,23 @@ class FTFVImageProcessor(TorchvisionBackend):
     do_normalize = True
     do_convert_rgb = True
 
-    def fetch_images(self, image_url_or_urls: str | list) -> Any:
+    def fetch_images(self, image_url_or_urls: Any) -> Any:
         """
-        Loads paths and URLs; a relative path starts from the environment variable `FTFV_MEDIA_ROOT`.
+        Opens paths, URLs, data URIs, bytes and open files; a relative path starts from the environment variable
+        `FTFV_MEDIA_ROOT`. 16 bits per channel are scaled to 8; other images in memory are returned as they are.
 
         Raises:
             FileNotFoundError: there is no such file.
             ValueError: the file is empty or no image.
         """
-        if not isinstance(image_url_or_urls, str):
-            return super().fetch_images(image_url_or_urls)
-        path = resolve_media_path(image_url_or_urls)
-        try:
-            return super().fetch_images(path)
-        except Exception as error:
-            reason = " ".join(str(error).split()).split(". ")[0]
-            raise ValueError(
-                f"{path[:200]!r} cannot be read as an image: {reason[:200]}. Check that it opens, or save it again."
-            ) from error
+        image = image_url_or_urls
+        if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(image, "readable"):
+            return read_image(image)
+        if isinstance(image, Image.Image) and image.mode.startswith(("I", "F")):
+            return Image.fromarray(to_rgb(image))
+        if isinstance(image, (np.ndarray, torch.Tensor)) and str(image.dtype).endswith("uint16"):
+            return to_levels(image)
+        return super().fetch_images(image)
 
 
 __all__ = ["FTFVImageProcessor"]

@@ -93,12 +93,6 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
     def _as_chat(self, video: Any, question: str | None) -> list[dict]:
         if not question or not question.strip():
             raise ValueError("The question is empty; expected text to answer, such as 'What happens in the video?'.")
-        for token in (self.processor.video_token, self.processor.image_token):
-            if token in question:
-                raise ValueError(
-                    f"The question holds {token!r}, which stands for media, but its video is passed apart; remove "
-                    f"{token!r} from the question, or pass a chat with one content block per video."
-                )
         content = [{"type": "video", "video": video}, {"type": "text", "text": question}]
         return [{"role": "user", "content": content}]
 

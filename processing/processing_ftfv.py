@@ -17,12 +17,15 @@ Text, images and videos to model inputs; each placeholder grows to the number of
 
 import hashlib
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessorMixin
 from transformers.utils import auto_docstring
 
+from .control_tokens_ftfv import keep_as_text, protect_control_tokens
+from .media_source_ftfv import make_list_of_videos
 from .training_rows_ftfv import TrainingRows
 
 
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     # `save_pretrained` copies the files that this one imports from, and config.json names the pipeline's.
     from .pipeline_ftfv import VideoTextToTextPipeline  # noqa: F401
 
+
+# Written into every processor_config.json, so that a saved folder works in an environment without this package.
+AUTO_MAP = {"AutoProcessor": "processing_ftfv.FTFVProcessor"}
 
 # Set by a recipe's `env` to train one model for every K: "2-16" draws K per batch, log-uniform, both ends included.
 TOKENS_PER_FRAME_RANGE = "FTFV_TOKENS_PER_FRAME_RANGE"
@@ -47,7 +53,7 @@ class FTFVProcessor(ProcessorMixin):
         image_processor: Any = None,
         video_processor: Any = None,
         tokenizer: Any = None,
-        chat_template: str | None = None,
+        chat_template: str | dict[str, str] | None = None,
         num_query_tokens: int = 256,
         sample_images: bool = False,
         **kwargs: Any,
@@ -67,11 +73,15 @@ class FTFVProcessor(ProcessorMixin):
         self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
         self._training_rows = TrainingRows()
         super().__init__(image_processor, video_processor, tokenizer, chat_template=chat_template)
+        # Here too, so that a saved tokenizer does not depend on what was asked of it before.
+        templates = chat_template.values() if isinstance(chat_template, dict) else (chat_template or "",)
+        protect_control_tokens(tokenizer, "\n".join(templates), self._media_tokens)
 
     @auto_docstring(
         custom_intro="""
         Prepares text, images and videos for the model. Besides what the base class takes there are, for videos,
-        `tokens_per_frame`, `max_num_frames`, `clip` and `video_backend` ([`FTFVVideoProcessorKwargs`]).
+        `tokens_per_frame`, `max_num_frames`, `clip`, `video_backend` and `frame_timestamps`
+        ([`FTFVVideoProcessorKwargs`]).
         """
     )
     def __call__(
@@ -85,19 +95,101 @@ class FTFVProcessor(ProcessorMixin):
             `tokens_per_frame` `(num_videos,)`.
 
         Raises:
-            ValueError: the placeholders of the text do not match the media, or `tokens_per_frame` is out of range.
+            ValueError: the placeholders of the text do not match the media, `tokens_per_frame` is out of range, or a
+                prompt is longer than the tokenizer's `model_max_length` (except with a loss mask, for training).
         """
         # Offsets are asked for when a loss mask will be made, that is in training only.
-        if videos is not None and kwargs.get("return_text_replacement_offsets"):
+        training = kwargs.get("return_text_replacement_offsets")
+        if videos is not None and training:
             drawn = draw_tokens_per_frame(text, self.num_query_tokens)
             if drawn is not None and "tokens_per_frame" not in {**kwargs, **kwargs.get("videos_kwargs", {})}:
                 kwargs["tokens_per_frame"] = drawn
         inputs = super().__call__(images=images, text=text, videos=videos, audio=audio, **kwargs)
+        if not training:  # Qwen-VL trains at any length, without what it changes beyond its limit
+            self._check_prompt_lengths(inputs)
         if hasattr(inputs.get("offset_mapping"), "tolist"):
             # The base class walks it number by number to align the loss mask, a quarter of a training step with
             # tensors.
             inputs["offset_mapping"] = inputs["offset_mapping"].tolist()
         return inputs
+
+    def to_dict(self) -> dict[str, Any]:
+        # The base class writes it after the first `save_pretrained` only, and not for a processor that was loaded.
+        return {**super().to_dict(), "auto_map": dict(AUTO_MAP)}
+
+    def apply_chat_template(
+        self,
+        conversation: Any,
+        chat_template: str | None = None,
+        tools: list[dict] | None = None,
+        documents: list[dict[str, str]] | None = None,
+        *,
+        tokenize: bool = False,
+        sanitize_control_tokens: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        r"""
+        Renders chats, and with `tokenize=True` prepares them for the model; see [`ProcessorMixin.apply_chat_template`]
+        for the other arguments.
+
+        Args:
+            sanitize_control_tokens (`bool`, *optional*, defaults to `tokenize`):
+                Whether control tokens and placeholders of media stay text where a message, tool or document holds
+                them, and only those that the template writes count. The base class does so when asked, but not where
+                a loss mask is made, and not for a token that two blocks of text make together. Text that is returned
+                without being tokenized does not tell who wrote a token, unless this is `True`: private-use characters
+                then mark what was typed, for `__call__` to leave it text.
+
+        Raises:
+            ValueError: see [`~FTFVProcessor.__call__`], and [`TrainingRows`] where a loss mask is asked for.
+        """
+        if sanitize_control_tokens is None:
+            sanitize_control_tokens = tokenize
+        if sanitize_control_tokens:
+            template = self._resolve_chat_template(chat_template)
+            control_tokens = protect_control_tokens(self.tokenizer, template, self._media_tokens)
+            conversation, tools, documents = (
+                keep_as_text(value, self.tokenizer, control_tokens) for value in (conversation, tools, documents)
+            )
+        apply = partial(super().apply_chat_template, tools=tools, documents=documents, tokenize=tokenize)
+        if not kwargs.get("return_assistant_tokens_mask"):
+            return apply(conversation, chat_template, **kwargs)
+        # A loss mask is asked for in training alone.
+        return self._training_rows.prepare(self, apply, conversation, chat_template, **kwargs)
+
+    @property
+    def _media_tokens(self) -> tuple[str, str]:
+        return self.image_token, self.video_token
+
+    def _check_prompt_lengths(self, inputs: BatchFeature) -> None:
+        # The library only warns.
+        limit = self.tokenizer.model_max_length
+        masks = inputs.get("attention_mask")
+        rows = masks if masks is not None else inputs.get("input_ids", [])
+        for row in rows:
+            row = row.tolist() if hasattr(row, "tolist") else row
+            length = len(row) if masks is None else sum(row)
+            if length > limit:
+                raise ValueError(
+                    f"The prompt has {length} tokens with those of its media; expected at most {limit}, the "
+                    "tokenizer's `model_max_length`, because the language model would be wrong beyond it (Qwen-VL's "
+                    "computes longer prompts with other rotary frequencies and scaled queries, which Qwen2 does not). "
+                    "Use a smaller `tokens_per_frame`, fewer frames or images, or less text."
+                )
+
+    def prepare_inputs_layout(
+        self, images: Any = None, text: Any = None, videos: Any = None, audio: Any = None, **kwargs: Any
+    ) -> tuple[Any, Any, Any, Any]:
+        if videos is not None:
+            videos = make_list_of_videos(videos) or None
+        return super().prepare_inputs_layout(images=images, text=text, videos=videos, audio=audio, **kwargs)
+
+    def validate_inputs(
+        self, images: Any = None, text: Any = None, videos: Any = None, audio: Any = None, **kwargs: Any
+    ) -> None:
+        # The base class counts only the kinds of videos that it knows; names stand for them here.
+        videos = None if videos is None else ["video"] * len(videos)
+        super().validate_inputs(images=images, text=text, videos=videos, audio=audio, **kwargs)
 
     def _process_videos(self, videos: Any, **kwargs: Any) -> Any:
         tokens_per_frame = kwargs.get("tokens_per_frame")
@@ -108,11 +200,26 @@ class FTFVProcessor(ProcessorMixin):
                 f"`tokens_per_frame` is {tokens_per_frame}; expected 1 to {self.num_query_tokens}, the adapter's "
                 "number of query tokens."
             )
-        return super()._process_videos(videos, **kwargs)
+        timed = kwargs.get("frame_timestamps")
+        kwargs["frame_timestamps"] = self.video_processor.frame_timestamps if timed is None else timed
+        if kwargs["frame_timestamps"]:
+            kwargs["return_metadata"] = True
+        processed = self.video_processor(videos, **kwargs)
+        count = len(processed["tokens_per_frame"])
+        return processed, [self.replace_video_token(processed, index, **kwargs) for index in range(count)]
 
     def replace_video_token(self, video_inputs: dict, video_idx: int, **kwargs: Any) -> str:
         num_frames = int(video_inputs["video_frame_mask"][video_idx].sum())
-        return self.video_token * (num_frames * int(video_inputs["tokens_per_frame"][video_idx]))
+        tokens = self.video_token * int(video_inputs["tokens_per_frame"][video_idx])
+        if not kwargs.get("frame_timestamps"):
+            return tokens * num_frames
+        metadata = video_inputs["video_metadata"][video_idx]
+        if metadata.fps is None:
+            raise ValueError(
+                "`frame_timestamps` needs the frame rate of the video, which is unknown; pass `video_metadata` with "
+                "`fps`, or leave it off."
+            )
+        return " ".join(f"{seconds:.1f}s: {tokens}" for seconds in metadata.timestamps)
 
     def replace_image_token(self, image_inputs: dict, image_idx: int, **kwargs: Any) -> str:
         return self.image_token * self._tokens_per_image
@@ -143,17 +250,6 @@ class FTFVProcessor(ProcessorMixin):
             tokens_per_frame = kwargs.get("tokens_per_frame") or self.video_processor.tokens_per_frame
             counts["num_video_tokens"] = [num_frames * tokens_per_frame for num_frames, _, _ in video_sizes]
         return MultiModalData(**counts)
-
-    def apply_chat_template(
-        self, conversation: list[dict] | list[list[dict]], chat_template: str | None = None, **kwargs: Any
-    ) -> Any:
-        """
-        See the base class. Where a loss mask is asked for, that is in training, media that cannot be read and answers
-        that `max_length` cuts off are dealt with as [`TrainingRows`] says.
-        """
-        if not kwargs.get("return_assistant_tokens_mask"):
-            return super().apply_chat_template(conversation, chat_template, **kwargs)
-        return self._training_rows.prepare(self, super().apply_chat_template, conversation, chat_template, **kwargs)
 
 
 def draw_tokens_per_frame(text: list[str] | str | None, num_query_tokens: int) -> int | None:

@@ -15,20 +15,25 @@
 Videos to pixel values: evenly sampled frames, each a square of fixed size, padded to the longest video of a batch.
 """
 
-import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from transformers.feature_extraction_utils import BatchFeature
-from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD, PILImageResampling
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD, ChannelDimension, PILImageResampling
 from transformers.processing_utils import VideosKwargs
-from transformers.utils import TensorType
+from transformers.utils import TensorType, logging
 from transformers.video_processing_utils import BaseVideoProcessor
-from transformers.video_utils import VideoInput, VideoMetadata
+from transformers.video_utils import VideoInput, VideoMetadata, make_batched_metadata
 
+from .frame_source_ftfv import FramesReader
+from .media_source_ftfv import in_memory, is_list_of_image_paths, make_list_of_videos, split_clip
 from .video_decoding_ftfv import read_video
+
+
+logger = logging.get_logger(__name__)
 
 
 class FTFVVideoProcessorKwargs(VideosKwargs, total=False):
@@ -42,12 +47,15 @@ class FTFVVideoProcessorKwargs(VideosKwargs, total=False):
         Tokens that each frame costs in the language model (K in paper section 3.2.1).
     video_backend (`str`, *optional*):
         Decoder, `"torchcodec"`, `"pyav"` or `"decord"`; torchcodec where it can decode and else PyAV when not given.
+    frame_timestamps (`bool`, *optional*, defaults to `False`):
+        Whether [`FTFVProcessor`] writes the time of each frame before its tokens, as in `"0.5s: "`.
     """
 
     max_num_frames: int | None
     clip: tuple | list | None
     tokens_per_frame: int | None
     video_backend: str | None
+    frame_timestamps: bool | None
 
 
 class FTFVVideoProcessor(BaseVideoProcessor):
@@ -66,18 +74,46 @@ class FTFVVideoProcessor(BaseVideoProcessor):
     clip = None
     tokens_per_frame = 128
     video_backend = None
+    frame_timestamps = False
     valid_kwargs = FTFVVideoProcessorKwargs  # type: ignore[assignment]
     model_input_names = ["pixel_values_videos", "video_frame_mask", "tokens_per_frame"]
 
     def preprocess(self, videos: VideoInput, **kwargs: Any) -> BatchFeature:
-        """See [`FTFVVideoProcessorKwargs`] for what is ours, and the base class for the rest."""
+        """
+        Args:
+            videos: a video or several, see [`make_list_of_videos`].
+            kwargs: see [`FTFVVideoProcessorKwargs`] for what is ours, and the base class for the rest.
+
+        Returns:
+            `BatchFeature` with `pixel_values_videos` `(num_videos, num_frames, 3, height, width)`, `video_frame_mask`
+            `(num_videos, num_frames)` and `tokens_per_frame` `(num_videos,)`.
+
+        Raises:
+            TypeError: a video is of an unknown type.
+            ValueError: a video has no frames, cannot be decoded, or does not have those asked for.
+            FileNotFoundError: there is no such file.
+        """
         if kwargs.get("tokens_per_frame") is None:
             kwargs["tokens_per_frame"] = self.tokens_per_frame
         video_backend = kwargs.get("video_backend", self.video_backend)
         if video_backend != self.video_backend:
             # Decoding happens in `fetch_videos`, which the base class calls without the arguments of the call.
             return type(self)(**{**self.to_dict(), "video_backend": video_backend}).preprocess(videos, **kwargs)
-        return super().preprocess(videos, **kwargs)
+        sources = make_list_of_videos(videos)
+        if not sources:
+            raise ValueError("There are no videos; expected at least one.")
+        asked = any(kwargs.get(name) is not None for name in ("num_frames", "fps", "max_num_frames", "clip"))
+        if kwargs.get("do_sample_frames") and not asked and any(map(is_list_of_image_paths, sources)):
+            # The common tests of transformers ask for this error, in these words.
+            raise ValueError(
+                "Sampling frames from a list of images is not supported! Set `do_sample_frames=False` to take all, or "
+                "`num_frames` to sample them nevertheless."
+            )
+        # Each video tells its own layout; the base class takes the first one's for all.
+        data_format = kwargs.get("input_data_format", getattr(self, "input_data_format", None))
+        sources = [FramesReader(source, data_format) if in_memory(source) else source for source in sources]
+        kwargs["input_data_format"] = ChannelDimension.FIRST
+        return super().preprocess(sources, **kwargs)
 
     def sample_frames(
         self,
@@ -97,7 +133,8 @@ class FTFVVideoProcessor(BaseVideoProcessor):
             num_frames (`int`, *optional*): exact number T of frames.
             fps (`float`, *optional*): frames per second of video, instead of `num_frames`.
             max_num_frames (`int`, *optional*, defaults to 8): T at most, when neither of them is given.
-            clip (`tuple[float, float]`, *optional*): start and end in seconds.
+            clip (`tuple[float, float]`, *optional*): start and end in seconds; frames shown at any time between them
+                are inside.
 
         Returns:
             `np.ndarray` of shape `(num_frames,)`.
@@ -117,16 +154,10 @@ class FTFVVideoProcessor(BaseVideoProcessor):
                 "`fps`, or use `num_frames`."
             )
         if clip is not None:
-            start, end = clip
-            first, last = math.floor(start * metadata.fps), min(math.ceil(end * metadata.fps), total)
-            if not 0 <= start < end or first >= total:
-                raise ValueError(
-                    f"`clip` is ({start}, {end}) seconds; expected 0 <= start < end and a start inside the video, "
-                    f"which lasts {total / metadata.fps:.2f} seconds."
-                )
+            first, last = frames_within(clip, metadata)
             total = last - first
         if fps is not None:
-            num_frames = max(1, int(total / metadata.fps * fps))
+            num_frames = max(1, int(seconds_of(first, first + total, metadata) * fps + 1e-6))
         elif num_frames is None:
             limit = max_num_frames if max_num_frames is not None else self.max_num_frames
             num_frames = total if limit is None else min(total, limit)
@@ -137,13 +168,54 @@ class FTFVVideoProcessor(BaseVideoProcessor):
             )
         return first + (2 * np.arange(num_frames) + 1) * total // (2 * num_frames)
 
-    def fetch_videos(self, video_url_or_urls: str | list, sample_indices_fn: Callable | None = None) -> Any:
-        """Decodes paths and URLs; a relative path starts from the environment variable `FTFV_MEDIA_ROOT`."""
+    def fetch_videos(
+        self,
+        video_url_or_urls: str | list,
+        sample_indices_fn: Callable | None = None,
+    ) -> Any:
+        """
+        Decodes what [`make_list_of_videos`] returns of files, except lists of images: a list is several videos here. A
+        relative path starts from the environment variable `FTFV_MEDIA_ROOT`.
+        The end of a name such as `clip.mp4#t=3.5,9` is the `clip` of that video, in seconds, so that a row of data can
+        name one.
+        """
         if isinstance(video_url_or_urls, (list, tuple)):
             return list(
                 zip(*[self.fetch_videos(video, sample_indices_fn) for video in video_url_or_urls], strict=True)
             )
-        return read_video(video_url_or_urls, sample_indices_fn, self.video_backend)
+        path, clip = split_clip(video_url_or_urls)
+        if clip is not None and sample_indices_fn is not None:
+            sample_indices_fn = partial(sample_indices_fn, clip=clip)
+        return read_video(path, sample_indices_fn, self.video_backend)
+
+    def _decode_and_sample_videos(
+        self,
+        videos: list[Any],
+        video_metadata: VideoMetadata | dict | list | None,
+        do_sample_frames: bool | None = None,
+        sample_indices_fn: Callable | None = None,
+    ) -> tuple[list[torch.Tensor], list[VideoMetadata]]:
+        """Frames `(num_frames, channels, height, width)` of each video, and what is known of it."""
+        known = [None] * len(videos) if video_metadata is None else make_batched_metadata(videos, video_metadata)
+        decoded = []
+        for video, given in zip(videos, known, strict=True):
+            if isinstance(video, FramesReader):
+                decoded.append(video.read(sample_indices_fn, given))
+                continue
+            sample = sample_indices_fn
+            if sample is not None and given is not None:
+                sample = partial(_sample_at_rate, sample, given.fps)
+            if isinstance(video, list):
+                frames, metadata = read_video(video, sample, self.video_backend)
+            else:
+                frames, metadata = self.fetch_videos(video, sample)
+            decoded.append((torch.as_tensor(frames).permute(0, 3, 1, 2), metadata))
+        return [frames for frames, _ in decoded], [metadata for _, metadata in decoded]
+
+    def convert_to_rgb(self, video: torch.Tensor) -> torch.Tensor:
+        """Grey to three channels, and four to three on white, keeping the type, so that all are resized alike."""
+        converted = super().convert_to_rgb(video)
+        return converted if video.is_floating_point() else converted.round().to(video.dtype)
 
     def _preprocess(
         self,
@@ -154,6 +226,11 @@ class FTFVVideoProcessor(BaseVideoProcessor):
     ) -> BatchFeature:
         if tokens_per_frame is None or tokens_per_frame < 1:
             raise ValueError(f"`tokens_per_frame` is {tokens_per_frame}; expected at least 1.")
+        if kwargs.get("do_rescale") and any(video.is_floating_point() and 0 < video.max() <= 1 for video in videos):
+            logger.warning_once(
+                "Frames hold numbers up to 1 and are divided by 255 nevertheless; pass `do_rescale=False`, or numbers "
+                "up to 255."
+            )
         frames = super()._preprocess(videos=videos, return_tensors=None, **kwargs)["pixel_values_videos"]
         lengths = torch.tensor([len(video) for video in frames])
         return BatchFeature(
@@ -164,6 +241,46 @@ class FTFVVideoProcessor(BaseVideoProcessor):
             },
             tensor_type=return_tensors,
         )
+
+
+def _sample_at_rate(sample_indices_fn: Callable, fps: float | None, metadata: VideoMetadata) -> np.ndarray:
+    """Indices of the sampled frames of a video; frames kept as files do not tell their rate, `fps` does."""
+    metadata.fps = metadata.fps or fps
+    return sample_indices_fn(metadata=metadata)
+
+
+def frames_within(clip: tuple[float, float], metadata: VideoMetadata) -> tuple[int, int]:
+    """
+    First frame shown in a part of a video, and the one after the last.
+
+    Args:
+        clip (`tuple[float, float]`): start and end of the part in seconds.
+        metadata (`VideoMetadata`): number of frames, and their times or their rate.
+
+    Raises:
+        ValueError: it is no part of the video.
+    """
+    total = metadata.total_num_frames
+    lasts = seconds_of(0, total, metadata)
+    if len(clip) != 2 or not 0 <= clip[0] < clip[1] or clip[0] >= lasts:
+        raise ValueError(
+            f"`clip` is ({', '.join(map(str, clip))}) seconds; expected 0 <= start < end and a start inside the "
+            f"video, which lasts {lasts:.2f} seconds."
+        )
+    times = _frame_times(metadata)
+    first = np.searchsorted(times, clip[0], side="right") - 1
+    return int(first), int(np.searchsorted(times, clip[1], side="left"))
+
+
+def seconds_of(first: int, last: int, metadata: VideoMetadata) -> float:
+    """Seconds from frame `first` to frame `last`, that one not included."""
+    times = _frame_times(metadata)
+    return float(times[last - 1] - times[first] + 1 / metadata.fps)
+
+
+def _frame_times(metadata: VideoMetadata) -> np.ndarray:
+    times = getattr(metadata, "frame_times", None)
+    return np.arange(metadata.total_num_frames) / metadata.fps if times is None else times
 
 
 __all__ = ["FTFVVideoProcessor", "FTFVVideoProcessorKwargs"]

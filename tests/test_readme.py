@@ -35,7 +35,7 @@ def test_every_command_is_known_and_every_command_is_named():
 def test_every_command_line_parses(line):
     import shlex
 
-    words = shlex.split(line)
+    words = shlex.split(line, comments=True)
     build_parser(words[1]).parse_args(words[1:])
 
 

@@ -13,6 +13,9 @@
 # limitations under the License.
 """Tiny configurations, models, processors and clips that the tests of every room build theirs from."""
 
+import shutil
+import string
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ import av
 import numpy as np
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import LlamaTokenizer, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from ftfv import (
     FTFVConfig,
@@ -29,6 +32,7 @@ from ftfv import (
     FTFVProcessor,
     FTFVVideoProcessor,
 )
+from ftfv.training.conversion.qwen_tokenizer import convert_qwen_tokenizer
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,6 +64,25 @@ def build_tokenizer(padding_side: str = "right") -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
         padding_side=padding_side,
     )
+
+
+def build_llama_tokenizer() -> PreTrainedTokenizerBase:
+    """A tokenizer of Llama's class that knows letters and bytes, and the media tokens after them."""
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *string.printable[:94]]
+    tokenizer = LlamaTokenizer(
+        vocab={piece: index for index, piece in enumerate(pieces)},
+        merges=[],
+        extra_special_tokens={"image_token": "<image>", "video_token": "<video>"},
+    )
+    tokenizer.pad_token = "<unk>"
+    return tokenizer
+
+
+def build_qwen_tokenizer() -> PreTrainedTokenizerFast:
+    """The tokenizer of Qwen-VL over a made-up vocabulary of 900 tokens."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(ROOT / "tests/golden/tiny.tiktoken", Path(folder) / "qwen.tiktoken")
+        return convert_qwen_tokenizer(folder)
 
 
 def build_config(**overrides: Any) -> FTFVConfig:
@@ -131,14 +154,18 @@ def build_model(
 
 
 def build_processor(
-    template: str = "plain", tokens_per_frame: int = 4, padding_side: str = "right", **kwargs: Any
+    template: str = "plain",
+    tokens_per_frame: int = 4,
+    padding_side: str = "right",
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    **kwargs: Any,
 ) -> FTFVProcessor:
-    """The processor that belongs to the tiny configuration."""
+    """The processor that belongs to the tiny configuration, by default with its tokenizer."""
     size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
     return FTFVProcessor(
         FTFVImageProcessor(size=size),
         FTFVVideoProcessor(size=size, tokens_per_frame=tokens_per_frame),
-        build_tokenizer(padding_side),
+        build_tokenizer(padding_side) if tokenizer is None else tokenizer,
         chat_template=(ROOT / "processing/templates" / f"{template}.jinja").read_text(),
         num_query_tokens=NUM_QUERIES,
         **kwargs,

@@ -225,11 +225,13 @@ def pretrain_language(
     model = LlamaForCausalLM(build_language_config(tokenizer))
 
     def training_loss(rng: np.random.Generator) -> torch.Tensor:
-        # Short and long stories go through the model in two halves, which saves a third of the padding.
-        stories = sorted((draw_story(rng) for _ in range(arguments.batch_size)), key=lambda story: len(story.scene))
-        middle = arguments.batch_size // 2
+        # Half the stories are of clips. They are longer, so they go through the model apart, which saves padding.
+        num_clips = arguments.batch_size // 2
         losses = []
-        for half in filter(None, (stories[:middle], stories[middle:])):
+        for clip_share, number in ((0.0, arguments.batch_size - num_clips), (1.0, num_clips)):
+            if number == 0:
+                continue
+            half = [draw_story(rng, clip_share=clip_share) for _ in range(number)]
             input_ids, labels = encode_stories(half, tokenizer)
             logits, labels = _next_token_logits(model, input_ids), labels[:, 1:]
             is_answer = labels != IGNORE_INDEX

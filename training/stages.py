@@ -112,6 +112,8 @@ def run_stage(
         # The cache of `datasets` knows a local data set by the name of its folder and its card alone: another set, or
         # the same one written anew, would silently train on the rows of the first.
         surroundings = {"HF_DATASETS_CACHE": str((output_folder / "datasets").resolve())}
+        # The launcher behind `trl sft` gives a process without a GPU one thread unless it is told otherwise.
+        surroundings["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(torch.get_num_threads()))
         options = {**read_recipe(recipe), "model_name_or_path": str(Path(model_folder).resolve())}
         options["output_dir"] = str(training_folder.resolve())
         if dataset_folder is not None:

@@ -41,7 +41,10 @@ from tests.tiny import ROOT, build_model, build_processor
 
 MODEL_FILES = ("configuration_ftfv.py", "modeling_ftfv.py", "sampler_ftfv.py")
 PROCESSOR_FILES = (
+    "control_tokens_ftfv.py",
+    "frame_source_ftfv.py",
     "image_processing_ftfv.py",
+    "media_source_ftfv.py",
     "pipeline_ftfv.py",
     "processing_ftfv.py",
     "training_rows_ftfv.py",

@@ -11,12 +11,13 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Generation: with and without a cache, with beams, with left padding, and with media encoded once."""
+"""Generation: every mode, with and without a cache, with left padding, and with media encoded once."""
 
 from typing import Any
 
 import pytest
 import torch
+from transformers import CompileConfig
 
 from tests.tiny import (
     IMAGE_TOKEN_ID,
@@ -152,6 +153,54 @@ def test_ragged_videos_images_and_text_in_one_batch(model, num_beams):
         "video_frame_mask": mask,
     }
     assert answers(model, batch, num_beams=num_beams) == alone
+
+
+def test_samples_of_a_row_see_the_media_of_the_row(model):
+    """With a temperature of almost nothing every sample is the greedy answer, if it saw what that saw."""
+    batch = left_padded_batch()
+    greedy = answers(model, batch)
+    samples = answers(model, batch, do_sample=True, temperature=1e-4, num_return_sequences=2)
+    assert samples == [greedy[0], greedy[0], greedy[1], greedy[1]]
+
+
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_sampling_follows_the_seed(model, num_beams):
+    samples = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        samples.append(
+            answers(model, left_padded_batch(), do_sample=True, num_beams=num_beams, num_return_sequences=2, top_k=0)
+        )
+    assert samples[0] == samples[1] != samples[2]
+    assert [len(sample) for sample in samples[0]] == [6] * 4
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_assisted_decoding_equals_greedy(model, row):
+    inputs = video_inputs(row)
+    expected = answers(model, inputs)
+    assert answers(model, inputs, assistant_model=build_model(seed=1)) == expected
+    assert answers(model, inputs, prompt_lookup_num_tokens=3) == expected
+
+
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_a_static_cache_gives_the_same_answers(model, num_beams):
+    batch = left_padded_batch()
+    expected = answers(model, batch, num_beams=num_beams)
+    assert answers(model, batch, num_beams=num_beams, cache_implementation="static") == expected
+
+
+def test_the_compiled_decoding_step_has_no_graph_break_and_gives_the_same_answers(model):
+    """`backend="eager"` traces and runs the graph without generating code, which takes a C++ compiler and minutes."""
+    batch = left_padded_batch()
+    expected = answers(model, batch)
+    compile_config = CompileConfig(fullgraph=True, backend="eager", mode=None, dynamic=False)
+    compile_config._compile_all_devices = True  # not only where it pays off
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    assert answers(model, batch, cache_implementation="static", compile_config=compile_config) == expected
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    assert not torch._dynamo.utils.counters["graph_break"]
 
 
 def test_a_conversation_goes_on_from_its_cache(model):

@@ -23,6 +23,7 @@ from transformers import pipeline
 from ftfv import VideoTextToTextPipeline
 from ftfv.processing.pipeline_ftfv import check_agreement
 from tests.tiny import (
+    IMAGE_TOKEN_ID,
     VIDEO_TOKEN_ID,
     build_config,
     build_frames,
@@ -137,10 +138,12 @@ def test_a_question_without_text_raises(pipe, clip):
             pipe(videos=clip, text=question)
 
 
-@pytest.mark.parametrize("token", ["<video>", "<image>"])
-def test_a_question_with_placeholders_raises(pipe, clip, token):
-    with pytest.raises(ValueError, match=f"The question holds '{token}', which stands for media"):
-        pipe(videos=clip, text=f"{token} what moves ?")
+@pytest.mark.parametrize("token", ["<video>", "<image>", "</s>"])
+def test_control_tokens_of_a_question_stay_text(pipe, recorder, clip, token):
+    pipe(videos=clip, text=f"what {token} moves ?", **GENERATE)
+    ids = recorder.inputs["input_ids"][0].tolist()
+    assert ids.count(VIDEO_TOKEN_ID) == 8 * 4 and "moves" in pipe.tokenizer.convert_ids_to_tokens(ids)
+    assert not {IMAGE_TOKEN_ID, pipe.tokenizer.eos_token_id} & set(ids)
 
 
 def test_questions_for_another_number_of_videos_raise(pipe, clip):
@@ -148,10 +151,26 @@ def test_questions_for_another_number_of_videos_raise(pipe, clip):
         pipe(videos=[clip], text=["what ?", "which ?"])
 
 
-def test_marks_for_another_number_of_videos_raise(pipe, clip):
-    chat = [{"role": "user", "content": [{"type": "video", "path": clip}, {"type": "text", "text": "<video> what ?"}]}]
-    with pytest.raises(ValueError, match="Found total 2 <video> tokens and 1 videos"):
-        pipe(text=chat)
+def test_control_tokens_of_a_chat_stay_text_and_come_back_as_they_were(pipe, recorder, clip):
+    content = [{"type": "video", "path": clip}, {"type": "text", "text": "<video> what </s> ?"}]
+    for chat in (
+        [{"role": "user", "content": content}],
+        # The last one is continued.
+        [
+            {"role": "user", "content": content},
+            {"role": "assistant", "content": [{"type": "text", "text": "a <video>"}]},
+        ],
+    ):
+        (answer,) = pipe(text=chat, **GENERATE)
+        assert (recorder.inputs["input_ids"] == VIDEO_TOKEN_ID).sum() == 8 * 4
+        assert pipe.tokenizer.eos_token_id not in recorder.inputs["input_ids"]
+        assert answer["generated_text"][0] == chat[0]
+    assert answer["generated_text"][1]["content"][0]["text"].startswith("a <video>")
+
+
+def test_marks_in_a_plain_prompt_count(pipe, clip):
+    with pytest.raises(ValueError, match="Found 1 <video> tokens in the text but no videos were passed"):
+        pipe(text="<video> what ?")
 
 
 @pytest.mark.parametrize("tokens_per_frame", [0, 17])

@@ -144,6 +144,21 @@ def test_the_number_of_tokens_can_be_asked_for_beforehand(clip):
     assert counts.num_video_tokens == [56]
 
 
+def test_servers_learn_where_the_tokens_of_each_medium_stand(clip):
+    """vLLM's transformers backend takes the media's positions from these offsets, and a row of tensors per medium."""
+    processor = build_processor()
+    text = "what <video> moves <image> ?"
+    inputs = processor(text=text, videos=[clip], images=[image()], return_text_replacement_offsets=True)
+    (offsets,) = inputs["text_replacement_offsets"]
+    counts = processor._get_num_multimodal_tokens(image_sizes=[(30, 40)], video_sizes=[(8, 48, 64)])
+    assert [offset["type"] for offset in offsets] == ["video", "image"]
+    assert [text[slice(*offset["span"])] for offset in offsets] == ["<video>", "<image>"]
+    assert offsets[0]["replacement"] == "<video>" * counts.num_video_tokens[0] == "<video>" * 32
+    assert offsets[1]["replacement"] == "<image>" * counts.num_image_tokens[0] == "<image>" * 16
+    media = {"pixel_values", *processor.video_processor.model_input_names}
+    assert {name for name in media if len(inputs[name]) == 1} == media
+
+
 # Tokens per frame
 
 
@@ -208,6 +223,111 @@ def test_relative_paths_of_a_chat_start_from_the_media_root(tmp_path, monkeypatc
     conversation = [user("what ?", {"type": "image", "image": "a.png"}, video_block("clips/a.mp4"))]
     inputs = build_processor().apply_chat_template(conversation, tokenize=True, return_dict=True, return_tensors="pt")
     assert inputs["pixel_values"].shape[0] == 1 and inputs["pixel_values_videos"].shape[:2] == (1, 8)
+
+
+# Times of frames
+
+
+def test_frame_timestamps_stand_before_the_tokens_of_each_frame(clip):
+    processor = build_processor()
+    arguments = {"videos": clip, "num_frames": 2, "tokens_per_frame": 3, "return_tensors": "pt"}
+    timed = processor(text="a <video> the", frame_timestamps=True, **arguments)
+    # Frames 5 and 15 at 10 frames per second.
+    written = "a 0.5s: <video><video><video> 1.5s: <video><video><video> the"
+    assert timed["input_ids"][0].tolist() == processor.tokenizer(written)["input_ids"]
+    plain = processor(text="a <video> the", **arguments)
+    assert torch.equal(timed["pixel_values_videos"], plain["pixel_values_videos"])
+    assert count(plain["input_ids"], VIDEO_TOKEN_ID) == count(timed["input_ids"], VIDEO_TOKEN_ID) == [6]
+    assert set(timed) == set(plain)
+
+
+def test_frame_timestamps_are_an_option_of_the_video_processor(clip, tmp_path):
+    processor = build_processor()
+    processor.video_processor.frame_timestamps = True
+    processor.save_pretrained(tmp_path)
+    loaded = FTFVProcessor.from_pretrained(tmp_path)
+    arguments = {"text": "<video>", "videos": clip}
+    timed = loaded(**arguments)["input_ids"]
+    assert (
+        timed
+        == processor(**arguments)["input_ids"]
+        == build_processor()(**arguments, frame_timestamps=True)["input_ids"]
+    )
+    untimed = build_processor()(**arguments)["input_ids"]
+    assert loaded(**arguments, frame_timestamps=False)["input_ids"] == untimed != timed
+
+
+def test_the_model_takes_the_tokens_of_each_frame_wherever_they_stand(clip):
+    """Text between the frames moves their features, in order, and changes none."""
+    model, processor = build_model(), build_processor()
+    inputs = processor(text="<video> what ?", videos=clip, frame_timestamps=True, return_tensors="pt")
+    features = model.model.get_video_features(
+        inputs["pixel_values_videos"], inputs["video_frame_mask"], inputs["tokens_per_frame"]
+    ).pooler_output[0]
+    embeddings = model.get_input_embeddings()(inputs["input_ids"])
+    embeddings[0, inputs["input_ids"][0] == VIDEO_TOKEN_ID] = features
+    expected = model(inputs_embeds=embeddings, attention_mask=inputs["attention_mask"]).logits
+    torch.testing.assert_close(model(**inputs).logits, expected, rtol=0, atol=1e-5)
+
+
+def test_the_loss_mask_covers_the_answers_behind_timed_frames(clip):
+    conversation = [user("what ?", video_block(clip)), assistant("a red circle"), user("which ?"), assistant("left")]
+    processor = build_processor()
+    inputs = processor.apply_chat_template(
+        conversation,
+        tokenize=True,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+        processor_kwargs={"frame_timestamps": True},
+    )
+    answers = np.asarray(inputs["input_ids"][0])[np.asarray(inputs["assistant_masks"][0]).astype(bool)]
+    assert " ".join(processor.tokenizer.convert_ids_to_tokens(answers)) == "a red circle </s> left </s>"
+
+
+def test_frame_timestamps_of_frames_in_memory_need_their_rate():
+    processor = build_processor()
+    arguments = {"text": "<video>", "videos": build_frames(4), "frame_timestamps": True, "tokens_per_frame": 1}
+    with pytest.raises(ValueError, match="`frame_timestamps` needs the frame rate of the video, which is unknown"):
+        processor(**arguments)
+    timed = processor(**arguments, video_metadata=[{"total_num_frames": 4, "fps": 2}])
+    written = "0.0s: <video> 0.5s: <video> 1.0s: <video> 1.5s: <video>"
+    assert timed["input_ids"][0] == processor.tokenizer(written)["input_ids"]
+
+
+# Kinds of inputs
+
+
+def test_videos_of_every_kind_are_counted(clip, tmp_path):
+    Image.fromarray(build_frames(1)[0]).save(tmp_path / "0.png")
+    processor = build_processor()
+    inputs = processor(
+        text=["<video> <video>", "what ?", "<video><video>"],
+        videos=[[clip, build_frames(3)], [], [[image(), image()], tmp_path]],
+        padding=True,
+    )
+    assert count(inputs["input_ids"], VIDEO_TOKEN_ID) == [4 * (8 + 3), 0, 4 * (2 + 1)]
+
+
+@pytest.mark.parametrize("kind", ["path", "bytes", "file", "frames", "paths", "folder", "array"])
+def test_a_chat_takes_videos_of_every_kind(kind, clip, tmp_path):
+    paths = [str(tmp_path / f"{index}.png") for index in range(3)]
+    for path, frame in zip(paths, build_frames(3), strict=True):
+        Image.fromarray(frame).save(path)
+    with open(clip, "rb") as file:
+        videos = {
+            "path": (tmp_path, 3),
+            "bytes": (file.read(), 8),
+            "file": (file, 8),
+            "frames": ([Image.open(path) for path in paths], 3),
+            "paths": (paths, 3),
+            "folder": (str(tmp_path), 3),
+            "array": (build_frames(3), 3),
+        }
+        video, num_frames = videos[kind]
+        inputs = build_processor().apply_chat_template(
+            [user("what ?", {"type": "video", "video": video})], tokenize=True, return_dict=True
+        )
+    assert count(inputs["input_ids"], VIDEO_TOKEN_ID) == [4 * num_frames]
 
 
 # Chat templates
@@ -414,9 +534,7 @@ def test_saving_and_loading(tmp_path, clip, auto):
     processor = build_processor("vicuna", tokens_per_frame=7, sample_images=True)
     processor.save_pretrained(tmp_path)
     loaded = auto.from_pretrained(tmp_path)
-    # `save_pretrained` also notes where its code is.
-    expected = {name: value for name, value in processor.to_dict().items() if name != "auto_map"}
-    assert type(loaded) is FTFVProcessor and loaded.to_dict() == expected
+    assert type(loaded) is FTFVProcessor and loaded.to_dict() == processor.to_dict()
     assert (loaded.num_query_tokens, loaded.sample_images) == (NUM_QUERIES, True)
     assert loaded.chat_template == processor.chat_template
     conversation = [user("what moves ?", video_block(clip), {"type": "image", "image": image()}), assistant("left")]
@@ -432,3 +550,32 @@ def test_the_names_of_the_outputs(clip):
     processor = build_processor()
     inputs = processor(text="<video> <image>", videos=clip, images=image())
     assert set(inputs) == set(processor.model_input_names)
+
+
+@pytest.mark.parametrize("return_tensors", [None, "pt", "np"])
+@pytest.mark.parametrize("padding_side", ["left", "right"])
+def test_a_prompt_longer_than_the_language_model_is_right_is_refused(return_tensors, padding_side):
+    processor = build_processor(padding_side=padding_side)
+    processor.tokenizer.model_max_length = 20
+    options = {"images": image(), "return_tensors": return_tensors}
+    inputs = processor(text="a red square <image> .", **options)
+    assert len(inputs["input_ids"][0]) == NUM_QUERIES + 4 == 20
+    with pytest.raises(ValueError, match=r"prompt has 21 tokens with those of its media; expected at most 20, the"):
+        processor(text="a red square <image> . .", **options)
+
+
+def test_training_is_not_limited():
+    processor = build_processor()
+    processor.tokenizer.model_max_length = 5
+    conversation = [[user("which way does the red square move ?"), assistant("right")]]
+    inputs = processor.apply_chat_template(conversation, **LOSS_MASK)
+    assert len(inputs["input_ids"][0]) > 5
+
+
+def test_the_limit_counts_no_padding():
+    processor = build_processor()
+    processor.tokenizer.model_max_length = 5
+    inputs = processor(text=["a red square .", "what ?"], padding="max_length", max_length=9, return_tensors="pt")
+    assert inputs["input_ids"].shape == (2, 9)
+    with pytest.raises(ValueError, match="prompt has 6 tokens"):
+        processor(text=["what ?", "a red square . . ."], return_attention_mask=False)

@@ -16,21 +16,28 @@
 import base64
 import json
 import os
-import struct
 import subprocess
 import sys
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
-import torch
 from transformers.utils import is_decord_available, is_torchcodec_usable
 
 from ftfv import FTFVVideoProcessor
 from ftfv.processing import video_decoding_ftfv
-from ftfv.processing.video_decoding_ftfv import TorchcodecReader, choose_video_backend, read_video, resolve_media_path
+from ftfv.processing.video_decoding_ftfv import (
+    PyAVReader,
+    VideoDecodingError,
+    choose_video_backend,
+    index_frames,
+    next_frame,
+    read_video,
+)
 from tests.tiny import ROOT, build_frames, write_audio, write_video
 
 
@@ -69,18 +76,156 @@ def test_a_container_that_does_not_store_its_number_of_frames(tmp_path):
     assert largest_difference(frames, build_frames(20)) <= 2
 
 
-def test_frames_that_lie_on_a_side_are_turned_upright(tmp_path):
+# Seeking
+
+
+def encode(
+    path: Path, x264: str = "", first: int = 0, variable: bool = False, codec: str = "libx264", **options: str
+) -> str:
+    """A file of 60 noisy frames at 25 frames per second; with `variable`, at 50, 25, 10 and 30 in turn."""
+    if x264:
+        options["x264-params"] = x264
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=25, options=options)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        if variable or first:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        ticks = first
+        for index, pixels in enumerate(noisy_frames(60)):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts = ticks if variable or first else index
+            output.mux(stream.encode(frame))
+            ticks += (20, 40, 100, 33)[index % 4] if variable else 40
+        output.mux(stream.encode())
+    return str(path)
+
+
+def decode_in_order(path: str) -> list[np.ndarray]:
+    with av.open(path) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+OPEN_GOP = "keyint=12:bframes=3:open-gop=1:scenecut=0:b-adapt=0"
+B_FRAMES = "keyint=12:bframes=3:scenecut=0:b-adapt=0"
+HEVC = {"codec": "libx265", "x265-params": "keyint=12:open-gop=1:bframes=3:log-level=none"}
+VP9 = {"codec": "libvpx-vp9", "g": "12", "auto-alt-ref": "1", "lag-in-frames": "16"}
+FILES = {
+    "B frames": lambda folder: encode(folder / "clip.mp4", B_FRAMES),
+    "open GOP": lambda folder: encode(folder / "clip.mp4", OPEN_GOP),
+    "open GOP, mkv": lambda folder: encode(folder / "clip.mkv", OPEN_GOP),
+    "open GOP, MPEG-TS": lambda folder: encode(folder / "clip.ts", OPEN_GOP),
+    "open GOP, HEVC": lambda folder: encode(folder / "clip.mp4", **HEVC),
+    "intra refresh": lambda folder: encode(folder / "clip.ts", "keyint=12:intra-refresh=1"),
+    "variable rate": lambda folder: encode(folder / "clip.mp4", B_FRAMES, variable=True),
+    "late start": lambda folder: encode(folder / "clip.mkv", B_FRAMES, first=5000),
+    "alternate references": lambda folder: encode(folder / "clip.webm", **VP9),
+    "AVI with B frames": lambda folder: encode(folder / "clip.avi", B_FRAMES),
+    "MPEG-PS": lambda folder: encode(folder / "clip.mpg", codec="mpeg2video", g="12", bf="2"),
+    "raw H.264": lambda folder: encode(folder / "clip.h264", B_FRAMES),
+}
+
+
+@pytest.mark.parametrize("make", FILES.values(), ids=FILES)
+def test_seeking_gives_the_frames_that_decoding_in_order_gives(make, tmp_path):
+    path = make(tmp_path)
+    expected = decode_in_order(path)
+    assert len(expected) == 60
+    for indices in ([0], [59], [11, 12, 13, 14], [3, 24, 25, 47], [35, 36, 58]):
+        frames, _ = read_video(path, lambda metadata, indices=indices: np.array(indices), "pyav")
+        for index, frame in zip(indices, frames, strict=True):
+            assert np.array_equal(frame, expected[index])
+    frames, metadata = read_video(path, video_backend="pyav")
+    assert metadata.total_num_frames == 60 and np.array_equal(frames, expected)
+
+
+@pytest.mark.skipif(not is_torchcodec_usable(decode="video"), reason="torchcodec is missing or finds no FFmpeg")
+@pytest.mark.parametrize("make", FILES.values(), ids=FILES)
+def test_torchcodec_gives_the_same_frames_or_leaves_the_file_to_pyav(make, tmp_path):
+    path = make(tmp_path)
+    expected = decode_in_order(path)
+    for indices in ([0], [11, 12, 13, 14], [3, 24, 25, 47]):
+        frames, _ = read_video(path, lambda metadata, indices=indices: np.array(indices), "torchcodec")
+        for index, frame in zip(indices, frames, strict=True):
+            assert largest_difference(np.asarray(frame), expected[index]) <= 3
+
+
+def test_a_frame_of_a_long_file_is_decoded_from_the_keyframe_before_it(tmp_path, monkeypatch):
+    path = encode(tmp_path / "clip.mp4", "keyint=10:bframes=0:scenecut=0")
+    decoded = []
+    reader = PyAVReader(path)
+    monkeypatch.setattr(
+        video_decoding_ftfv, "next_frame", lambda frames, timestamp: next_frame(counted(frames, decoded), timestamp)
+    )
+    reader.frames_at(np.array([13, 15, 58]))
+    # 10 to 13, on to 15, and 50 to 58.
+    assert decoded == [10, 11, 12, 13, 14, 15, *range(50, 59)]
+
+
+def counted(frames: Iterator[av.VideoFrame], decoded: list[int]) -> Iterator[av.VideoFrame]:
+    for frame in frames:
+        decoded.append(round(frame.time * 25))
+        yield frame
+
+
+def test_the_times_of_frames(tmp_path):
+    _, metadata = read_video(encode(tmp_path / "clip.mp4", B_FRAMES, variable=True), video_backend="pyav")
+    steps = [(0.02, 0.04, 0.1, 0.033)[index % 4] for index in range(59)]
+    np.testing.assert_allclose(metadata.frame_times, np.cumsum([0, *steps]), atol=1e-9)
+    _, metadata = read_video(encode(tmp_path / "late.mkv", first=5000), lambda metadata: np.array([0, 10]), "pyav")
+    assert metadata.timestamps == [0, 0.4]
+
+
+def test_the_rate_is_that_of_the_frames_where_the_container_says_another(tmp_path):
+    """Matroska keeps the rate that the encoder was set up with."""
+    path = encode(tmp_path / "clip.mkv", variable=True)
+    with av.open(path) as container:
+        assert container.streams.video[0].average_rate == 25
+    _, metadata = read_video(path, video_backend="pyav")
+    assert metadata.fps == pytest.approx(59 / metadata.frame_times[-1])
+
+
+def test_frames_before_the_first_keyframe_are_left_out():
+    timestamps, keyframes = index_frames(
+        [3, 9, 5, 7, 17, 13, 11, 15], [False, True, False, False, True, False, False, False]
+    )
+    assert timestamps.tolist() == [9, 11, 13, 15, 17] and keyframes.tolist() == [9, 17]
+
+
+@pytest.mark.parametrize(
+    ("timestamps", "is_keyframe"), [([0, None], [True, False]), ([0, 0], [True, False]), ([0, 1], [False, False])]
+)
+def test_timestamps_that_name_no_frame_are_not_used(timestamps, is_keyframe):
+    assert index_frames(timestamps, is_keyframe) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("shown", "timestamp", "found"),
+    [([0, 2, 4], 4, 4), ([0, 2, 4], 3, 4), ([4, 6], 3, None), ([0, 2], 3, None), ([], 3, None)],
+)
+def test_the_next_frame_stands_for_one_that_is_not_shown(shown, timestamp, found):
+    frame = next_frame(iter([SimpleNamespace(pts=pts) for pts in shown]), timestamp)
+    assert (frame and frame.pts) == found
+
+
+@pytest.mark.parametrize("degrees", [90, 180, -90])
+def test_frames_that_lie_on_a_side_are_turned_upright(tmp_path, degrees):
     upright = np.zeros((4, 128, 64, 3), dtype=np.uint8)
-    upright[:, :32] = 200
-    lying = np.rot90(upright, axes=(1, 2))
-    data = bytearray(Path(write_video(tmp_path / "clip.mp4", lying)).read_bytes())
-    # The transformation matrix of the track header, 44 bytes after its name, for a quarter turn clockwise.
-    start = data.index(b"tkhd") + 44
-    data[start : start + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
-    (tmp_path / "clip.mp4").write_bytes(data)
-    frames, _ = read_video(str(tmp_path / "clip.mp4"), video_backend="pyav")
-    assert frames.shape == upright.shape
-    assert largest_difference(frames[:, ::16, ::16], upright[:, ::16, ::16]) <= 2
+    upright[:, :32], upright[:, :, :16] = 200, 100
+    lying = np.rot90(upright, -degrees // 90, axes=(1, 2))
+    with av.open(str(tmp_path / "clip.mp4"), "w") as output:
+        stream = output.add_stream("libx264", rate=10, options={"crf": "10"})
+        stream.height, stream.width, stream.pix_fmt = *lying.shape[1:3], "yuv444p"
+        stream.set_display_rotation(degrees)
+        for frame in lying:
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        output.mux(stream.encode())
+    for backend in ("pyav", *(["torchcodec"] if is_torchcodec_usable(decode="video") else [])):
+        frames, _ = read_video(str(tmp_path / "clip.mp4"), video_backend=backend)
+        assert frames.shape == upright.shape
+        assert largest_difference(np.asarray(frames)[:, 8::16, 8::16], upright[:, 8::16, 8::16]) <= 3
+
+
+# Decoders
 
 
 @pytest.mark.skipif(not is_decord_available(), reason="decord is not installed, it has no wheel for this platform")
@@ -129,45 +274,6 @@ def test_torchcodec_equals_pyav(tmp_path):
     assert largest_difference(frames.numpy(), by_pyav) <= 3
 
 
-def test_torchcodec_frames_have_their_channels_last_as_all_others():
-    reader = object.__new__(TorchcodecReader)
-    stored = torch.arange(5 * 3 * 4 * 6, dtype=torch.uint8).reshape(5, 3, 4, 6)
-    reader.decoder = SimpleNamespace(get_frames_at=lambda indices: SimpleNamespace(data=stored[indices]))
-    frames = reader.frames_at(np.array([3, 1]))
-    assert frames.shape == (2, 4, 6, 3)
-    assert torch.equal(frames[0, :, :, 2], stored[3, 2])
-
-
-def test_a_frame_cache_equals_decoding(tmp_path, clip):
-    frames, _ = read_video(clip, video_backend="pyav")
-    np.save(tmp_path / "clip.npy", frames)
-    cached, metadata = read_video(str(tmp_path / "clip.npy"))
-    assert np.array_equal(cached, frames)
-    assert (metadata.total_num_frames, metadata.video_backend) == (20, "numpy")
-    some, _ = read_video(str(tmp_path / "clip.npy"), lambda metadata: np.array([3, 11]))
-    assert np.array_equal(some, frames[[3, 11]])
-
-
-@pytest.mark.parametrize(
-    ("array", "found"),
-    [
-        (np.zeros((2, 4, 4, 3), dtype=np.float32), r"\(2, 4, 4, 3\) and type float32"),
-        (np.zeros((2, 3, 4, 4), dtype=np.uint8), r"\(2, 3, 4, 4\) and type uint8"),
-        (np.zeros((4, 4, 3), dtype=np.uint8), r"\(4, 4, 3\) and type uint8"),
-    ],
-)
-def test_a_frame_cache_of_another_form_is_refused(tmp_path, array, found):
-    np.save(tmp_path / "clip.npy", array)
-    with pytest.raises(ValueError, match=f"an array of shape {found}, not uint8"):
-        read_video(str(tmp_path / "clip.npy"))
-
-
-def test_an_array_of_objects_is_not_unpickled(tmp_path):
-    np.save(tmp_path / "clip.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match="clip.npy' cannot be decoded by numpy"):
-        read_video(str(tmp_path / "clip.npy"))
-
-
 def test_a_data_uri(clip):
     uri = "data:video/mp4;base64," + base64.b64encode(Path(clip).read_bytes()).decode()
     frames, _ = read_video(uri, video_backend="pyav")
@@ -175,35 +281,6 @@ def test_a_data_uri(clip):
     with pytest.raises(ValueError, match=r"'data:video/mp4;base64,.{70,90}\.\.\.' cannot be decoded") as error:
         read_video(uri[: len(uri) // 2 // 4 * 4], video_backend="pyav")
     one_line(error)
-
-
-# Paths
-
-
-def test_relative_paths_start_from_the_media_root(tmp_path, monkeypatch):
-    (tmp_path / "clips").mkdir()
-    (tmp_path / "clips/a.mp4").write_bytes(b"x")
-    monkeypatch.setenv("FTFV_MEDIA_ROOT", str(tmp_path))
-    assert resolve_media_path("clips/a.mp4") == str(tmp_path / "clips/a.mp4")
-    assert resolve_media_path(str(tmp_path / "clips/a.mp4")) == str(tmp_path / "clips/a.mp4")
-    monkeypatch.delenv("FTFV_MEDIA_ROOT")
-    monkeypatch.chdir(tmp_path)
-    assert resolve_media_path("clips/a.mp4") == "clips/a.mp4"
-
-
-@pytest.mark.parametrize("path", ["https://example.org/a.mp4", "http://example.org/a.mp4", "data:video/mp4;base64,AA"])
-def test_remote_paths_are_left_alone(path, monkeypatch):
-    monkeypatch.setenv("FTFV_MEDIA_ROOT", "/nowhere")
-    assert resolve_media_path(path) == path
-
-
-def test_a_missing_file_names_where_it_was_looked_for(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match=f"start from '{tmp_path}', as `FTFV_MEDIA_ROOT` is not set"):
-        read_video("clip.mp4")
-    monkeypatch.setenv("FTFV_MEDIA_ROOT", "/data/clips")
-    with pytest.raises(FileNotFoundError, match="No file '/data/clips/clip.mp4'.* `FTFV_MEDIA_ROOT`, which is"):
-        read_video("clip.mp4")
 
 
 # Decoders to choose from
@@ -230,6 +307,54 @@ def test_an_unknown_or_missing_decoder_raises(clip, monkeypatch):
         read_video(clip, video_backend="decord")
 
 
+def test_a_missing_file_names_where_it_was_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"start from '{tmp_path}', as `FTFV_MEDIA_ROOT` is not set"):
+        read_video("clip.mp4")
+    monkeypatch.setenv("FTFV_MEDIA_ROOT", "/data/clips")
+    with pytest.raises(FileNotFoundError, match="No file '/data/clips/clip.mp4'.* `FTFV_MEDIA_ROOT`, which is"):
+        read_video("clip.mp4")
+
+
+class Broken:
+    """A decoder that fails on everything."""
+
+    def __init__(self, source):
+        raise RuntimeError("no such\ncodec")
+
+
+def test_another_decoder_is_tried_and_one_line_says_so(clip, monkeypatch, caplog):
+    monkeypatch.setitem(video_decoding_ftfv.READERS, "decord", Broken)
+    monkeypatch.setattr(video_decoding_ftfv, "is_decord_available", lambda: True)
+    monkeypatch.setattr(video_decoding_ftfv, "is_torchcodec_usable", lambda **kwargs: False)
+    for source in (clip, Path(clip).read_bytes(), open(clip, "rb")):
+        caplog.clear()
+        frames, metadata = read_video(source, video_backend="decord")
+        assert len(frames) == 20 and metadata.video_backend == "pyav"
+        (message,) = [record.getMessage() for record in caplog.records]
+        assert message.startswith("decord failed and pyav decoded instead: ")
+        assert "cannot be decoded by decord: no such codec" in message and "\n" not in message
+
+
+def test_the_error_of_the_decoder_asked_for_is_raised_when_all_fail(tmp_path, monkeypatch, caplog):
+    (tmp_path / "clip.mp4").write_text("This is no video.\n" * 50)
+    monkeypatch.setitem(video_decoding_ftfv.READERS, "torchcodec", Broken)
+    monkeypatch.setattr(video_decoding_ftfv, "is_torchcodec_usable", lambda **kwargs: True)
+    for backend in ("pyav", "torchcodec"):
+        with pytest.raises(VideoDecodingError, match=f"clip.mp4' cannot be decoded by {backend}"):
+            read_video(str(tmp_path / "clip.mp4"), video_backend=backend)
+    assert not caplog.records
+
+
+def test_a_mistake_of_the_caller_is_no_failure_of_a_decoder(clip, monkeypatch):
+    def sample(metadata):
+        raise ValueError("30 frames are asked for")
+
+    with pytest.raises(ValueError, match="30 frames are asked for") as error:
+        read_video(clip, sample, "pyav")
+    assert not isinstance(error.value, VideoDecodingError)
+
+
 # Bad files
 
 
@@ -243,12 +368,6 @@ def test_an_empty_file(tmp_path):
     (tmp_path / "clip.mp4").touch()
     with pytest.raises(ValueError, match="clip.mp4' is empty; expected a video") as error:
         read_video(str(tmp_path / "clip.mp4"))
-    one_line(error)
-
-
-def test_a_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match="expected an existing file") as error:
-        read_video(str(tmp_path))
     one_line(error)
 
 

@@ -22,6 +22,7 @@ import torch
 from transformers.video_utils import VideoMetadata
 
 from ftfv import FTFVVideoProcessor
+from ftfv.processing.frame_source_ftfv import FTFVVideoMetadata
 from tests.tiny import IMAGE_SIZE, build_frames, frame_indices, write_video
 
 
@@ -135,6 +136,32 @@ def test_no_frames_raise(num_frames):
         sampled(20, num_frames=num_frames)
 
 
+def uneven() -> FTFVVideoMetadata:
+    """Four frames in the first second, one in each of the next four."""
+    metadata = FTFVVideoMetadata(total_num_frames=8, fps=1.6)
+    metadata.frame_times = np.array([0, 0.25, 0.5, 0.75, 1, 2, 3, 4])
+    return metadata
+
+
+@pytest.mark.parametrize(
+    ("clip", "indices"),
+    [((0, 1), [0, 1, 2, 3]), ((0.3, 0.5), [1]), ((0.3, 0.6), [1, 2]), ((0.8, 3.5), [3, 4, 5, 6]), ((4.5, 9), [7])],
+)
+def test_a_clip_of_a_variable_rate_goes_by_the_times_of_frames(clip, indices):
+    assert build_processor().sample_frames(uneven(), clip=clip).tolist() == indices
+
+
+def test_fps_inside_a_clip_of_a_variable_rate():
+    """From 0.75 to 3 seconds and the mean length of a frame, 0.625."""
+    assert build_processor().sample_frames(uneven(), clip=(0.8, 3.5), fps=1).tolist() == [4, 6]
+
+
+@pytest.mark.parametrize("clip", [(1.0,), (0.0, 1.0, 2.0)])
+def test_a_clip_has_two_ends(clip):
+    with pytest.raises(ValueError, match=r"`clip` is \(.*\) seconds; expected 0 <= start < end"):
+        sampled(20, clip=clip)
+
+
 # Outputs
 
 
@@ -145,6 +172,15 @@ def test_a_file_gives_the_frames_of_the_formula(clip):
     assert frame_indices(inputs["pixel_values_videos"][0]) == middles(20, 8)
     assert inputs["video_frame_mask"].tolist() == [[1] * 8]
     assert inputs["tokens_per_frame"].tolist() == [128]
+
+
+def test_a_name_that_ends_in_a_clip_gives_the_frames_of_that_clip(clip):
+    named, given = build_processor()(f"{clip}#t=0.5,1.5"), build_processor()(clip, clip=(0.5, 1.5))
+    assert torch.equal(named["pixel_values_videos"], given["pixel_values_videos"])
+    # each of a batch has its own
+    batch = build_processor()([clip, f"{clip}#t=1,1.3"])
+    assert batch["video_frame_mask"].sum(dim=1).tolist() == [8, 3]
+    assert frame_indices(batch["pixel_values_videos"][1, :3]) == [10, 11, 12]
 
 
 def test_the_arguments_of_a_call_reach_the_frames(clip):

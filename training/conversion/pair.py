@@ -11,9 +11,13 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Joins a vision tower and a language model into an FTFV whose adapter is new."""
+"""
+Joins a small vision tower and language model in memory, and makes what any joined model has: a processor and a new
+adapter.
+"""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -57,11 +61,7 @@ def join(
     Raises:
         ValueError: the tokenizer lacks `<image>` or `<video>`, or the sizes do not fit together.
     """
-    token_ids = {}
-    for token in ("<image>", "<video>"):
-        token_ids[token] = tokenizer.convert_tokens_to_ids(token)
-        if token_ids[token] in (None, tokenizer.unk_token_id):
-            raise ValueError(f"The tokenizer does not know {token!r}; expected it as a special token. Add it first.")
+    image_token_id, video_token_id = read_media_token_ids(tokenizer)
     vision_tower = AutoModel.from_pretrained(vision_folder, dtype=torch.float32)
     language_model = AutoModelForCausalLM.from_pretrained(language_folder, dtype=torch.float32)
     # Where the parts lay on this machine is nobody's business, and would be saved.
@@ -70,8 +70,8 @@ def join(
         vision_config=vision_tower.config.to_dict(),
         text_config=language_model.config.to_dict(),
         adapter_config={"num_query_tokens": num_query_tokens, "num_attention_heads": num_attention_heads},
-        image_token_id=token_ids["<image>"],
-        video_token_id=token_ids["<video>"],
+        image_token_id=image_token_id,
+        video_token_id=video_token_id,
         tokens_per_frame=tokens_per_frame,
         tie_word_embeddings=language_model.config.tie_word_embeddings,
     )
@@ -85,20 +85,54 @@ def join(
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.bos_token_id = tokenizer.bos_token_id
 
-    size = {"height": config.vision_config.image_size, "width": config.vision_config.image_size}
-    processor = FTFVProcessor(
-        FTFVImageProcessor(size=size),
-        FTFVVideoProcessor(size=size, tokens_per_frame=tokens_per_frame, max_num_frames=config.num_frames),
+    return model, build_processor(config, tokenizer, chat_template)
+
+
+def read_media_token_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """
+    Ids of the tokens that stand for images and videos, `<image>` and `<video>` unless the tokenizer names others.
+
+    Raises:
+        ValueError: the tokenizer lacks one of them.
+    """
+    token_ids = []
+    for modality in ("image", "video"):
+        token = getattr(tokenizer, f"{modality}_token", f"<{modality}>")
+        token_id = tokenizer.convert_tokens_to_ids(token)
+        if token_id in (None, tokenizer.unk_token_id):
+            raise ValueError(f"The tokenizer does not know {token!r}; expected it as a special token. Add it first.")
+        token_ids.append(token_id)
+    return token_ids[0], token_ids[1]
+
+
+def build_processor(
+    config: FTFVConfig, tokenizer: PreTrainedTokenizerBase, chat_template: str, **image_settings: Any
+) -> FTFVProcessor:
+    """
+    The processor that agrees with a config.
+
+    Args:
+        config (`FTFVConfig`): of the model.
+        tokenizer (`PreTrainedTokenizerBase`): of the language model, with the media tokens.
+        chat_template (`str`): Jinja template.
+        image_settings: of the image and the video processor, such as `image_mean`; CLIP's normalisation by default.
+    """
+    image_settings["size"] = {"height": config.vision_config.image_size, "width": config.vision_config.image_size}
+    return FTFVProcessor(
+        FTFVImageProcessor(**image_settings),
+        FTFVVideoProcessor(
+            tokens_per_frame=config.tokens_per_frame, max_num_frames=config.num_frames, **image_settings
+        ),
         tokenizer,
         chat_template=chat_template,
-        num_query_tokens=num_query_tokens,
+        num_query_tokens=config.adapter_config.num_query_tokens,
+        sample_images=config.sample_images,
     )
-    return model, processor
 
 
 def read_chat_template(name: str) -> str:
     """
-    A chat template of ours: `"vicuna"`, or `"plain"`, which is the same without a system sentence.
+    A chat template of ours: `"vicuna"`, `"chatml"`, which Qwen uses, or `"plain"`, Vicuna's without a system sentence.
 
     Raises:
         FileNotFoundError: there is no such template.
@@ -119,3 +153,23 @@ def sharpen_attention(adapter: FTFVAdapter, gain: float = 1.5) -> None:
     """
     nn.init.orthogonal_(adapter.attention.q_proj.weight, gain=gain)
     adapter.attention.k_proj.weight.copy_(adapter.attention.q_proj.weight)
+
+
+@torch.no_grad()
+def initialize_adapter(adapter: FTFVAdapter, seed: int) -> None:
+    """
+    Initialises an adapter as Qwen-VL's code does when it trains from scratch: narrow normal distributions, but
+    attention's inputs uniform after Glorot as in `nn.MultiheadAttention`, whose three projections are one matrix.
+
+    Args:
+        adapter (`FTFVAdapter`): changed in place.
+        seed (`int`): the same gives the same weights.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    width = adapter.config.hidden_size
+    for parameter in (adapter.query_tokens, adapter.kv_proj.weight, adapter.attention.out_proj.weight):
+        nn.init.trunc_normal_(parameter, std=adapter.config.initializer_range, generator=generator)
+    bound = (6 / (width + 3 * width)) ** 0.5
+    for name in ("q_proj", "k_proj", "v_proj"):
+        nn.init.uniform_(getattr(adapter.attention, name).weight, -bound, bound, generator=generator)
+    nn.init.normal_(adapter.output_proj.weight, std=width**-0.5, generator=generator)

@@ -14,21 +14,28 @@
 """The folder form of our data sets: JSONL rows as TRL trains on, a card that fixes their features, and what was asked
 for.
 
-A folder holds `<split>.jsonl`, `README.md` (the data set card), the media the rows name by relative paths, and
-`request.json`, which says what the folder was made from.
+A folder holds `<split>.jsonl`, `README.md` (the data set card), `request.json`, which says what the folder was made
+from, and media of its own. Rows name media by paths that are relative to the folder, or absolute where they were there
+before.
 """
 
+import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from .media import write_text
+from .media import write_atomically, write_text
 
 
 CARD_NAME = "README.md"
 REQUEST_NAME = "request.json"
 
+# Pictures by the suffixes of their files; anything else is a video.
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
 # `content` must be Json: its blocks differ in their keys, and the json loader would settle on those of the first rows.
+# The digest is there for the cache of `datasets`, which knows a folder by its name and this block alone and would
+# silently serve the rows that were there before.
 _CARD = """---
 configs:
 - config_name: default
@@ -36,6 +43,7 @@ configs:
   - split: {split}
     path: "{split}.jsonl"
 dataset_info:
+  description: "rows: sha256 {digest}"
   features:
   - name: images
     list: string
@@ -98,11 +106,28 @@ def read_request(folder: str | Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def write_rows(folder: str | Path, split: str, rows: Iterable[Mapping], description: str) -> None:
-    """Writes the rows and the card of a split. Called last: a folder with rows has all its media."""
+def write_rows(folder: str | Path, split: str, rows: Iterable[Mapping], description: str | Callable[[], str]) -> None:
+    """Writes the rows, one by one, and the card of a split. Called last: a folder with rows has all its media.
+
+    Args:
+        folder (`str` or `Path`): the folder.
+        split (`str`): name of the split.
+        rows (`Iterable[Mapping]`): the rows; should it raise, neither rows nor card change.
+        description (`str` or `Callable[[], str]`): text of the card, or a function that gives it after the last row.
+    """
     folder = Path(folder)
-    write_text(folder / CARD_NAME, _CARD.format(split=split, body=description))
-    write_text(folder / f"{split}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    def write(temporary: Path) -> None:
+        digest = hashlib.sha256()
+        with temporary.open("wb") as stream:
+            for row in rows:
+                line = json.dumps(row).encode() + b"\n"
+                digest.update(line)
+                stream.write(line)
+        body = description() if callable(description) else description
+        write_text(folder / CARD_NAME, _CARD.format(split=split, digest=digest.hexdigest(), body=body))
+
+    write_atomically(folder / f"{split}.jsonl", write)
 
 
 def read_rows(folder: str | Path) -> list[dict]:
@@ -119,26 +144,57 @@ def read_rows(folder: str | Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def media_block(path: str) -> dict[str, str]:
-    """The message block of a picture (.png) or a video (any other name)."""
+def media_kind(path: str) -> str:
+    """`"image"` or `"video"`, by the suffix of a path."""
+    return "image" if path.lower().endswith(IMAGE_SUFFIXES) else "video"
+
+
+def media_block(path: str, kind: str | None = None) -> dict[str, str]:
+    """The message block of a picture or a video; which of them is told by the suffix if not by `kind`."""
     # TRL finds pictures by the key `image` only; for videos `path` is what transformers documents.
-    return {"type": "image", "image": path} if path.endswith(".png") else {"type": "video", "path": path}
+    if (kind or media_kind(path)) == "image":
+        return {"type": "image", "image": path}
+    return {"type": "video", "path": path}
+
+
+def media_type(row: Mapping) -> str | None:
+    """`"image"` or `"video"`, None where a row has text alone."""
+    kind = _first_block(row)["type"]
+    return None if kind == "text" else kind
 
 
 def media_path(row: Mapping) -> str | None:
-    """The relative path of the picture or video of a row, None where it has text alone."""
-    block = row["messages"][0]["content"][0]
+    """The path of the picture or video of a row, None where it has text alone."""
+    block = _first_block(row)
     return {"image": block.get("image"), "video": block.get("path")}.get(block["type"])
 
 
-def conversation_row(media: str | None, turns: Sequence[tuple[str, str]], **columns: str | None) -> dict:
-    """A row of one picture or video, given by its relative path, or of text alone, with its turns.
+def _first_block(row: Mapping) -> Mapping:
+    return next(message for message in row["messages"] if message["role"] == "user")["content"][0]
 
-    `columns` are `id`, `source`, `type`, `video_id` and `skill`.
+
+def conversation_row(
+    media: str | None,
+    turns: Sequence[tuple[str, str]],
+    *,
+    kind: str | None = None,
+    system: str | None = None,
+    **columns: str | None,
+) -> dict:
+    """A row of one picture or video, given by its path, or of text alone, with its turns.
+
+    Args:
+        media (`str`, *optional*): the path, None for text alone.
+        turns (`Sequence[tuple[str, str]]`): questions and answers.
+        kind (`str`, *optional*): `"image"` or `"video"`; by the suffix if not given.
+        system (`str`, *optional*): instruction in front of the conversation.
+        columns (`str`): `id`, `source`, `type`, `video_id` and `skill`.
     """
     messages: list[dict[str, object]] = []
+    if system is not None:
+        messages.append({"role": "system", "content": [{"type": "text", "text": system}]})
     for index, (question, answer) in enumerate(turns):
-        blocks = [media_block(media)] if index == 0 and media is not None else []
+        blocks = [media_block(media, kind)] if index == 0 and media is not None else []
         messages.append({"role": "user", "content": [*blocks, {"type": "text", "text": question}]})
         messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
     return {"images": [], "messages": messages, **columns}

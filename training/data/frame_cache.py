@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from .dataset_folder import claim_folder, media_block, media_path, read_request, read_rows, write_rows
+from .dataset_folder import claim_folder, media_block, media_kind, media_path, read_request, read_rows, write_rows
 from .media import read_video, write_atomically, write_frames
 
 
@@ -44,11 +44,14 @@ def cache_frames(folder: str | Path, *, progress: bool = True) -> Path:
 
     Raises:
         FileNotFoundError: `folder` is not a complete data set folder.
-        ValueError: `folder/cached` was made from other data.
+        ValueError: `folder/cached` was made from other data, or the media lie outside `folder`.
     """
     folder = Path(folder)
     request = read_request(folder)
     rows = read_rows(folder)
+    outside = next((name for row in rows if (name := media_path(row)) is not None and Path(name).is_absolute()), None)
+    if outside is not None:
+        raise ValueError(f"A row of {folder} names {outside!r}; expected media inside the folder, by relative paths.")
     cached = claim_folder(folder / CACHE_FOLDER, {**request, "cached": True})
     names = sorted({name for row in rows if (name := media_path(row)) is not None})
     for name in tqdm(names, desc=f"caching {folder.name}", disable=not progress):
@@ -68,7 +71,7 @@ def cache_frames(folder: str | Path, *, progress: bool = True) -> Path:
 
 
 def _cached_name(name: str) -> str:
-    return name if name.endswith(".png") else str(Path(name).with_suffix(".npy"))
+    return name if media_kind(name) == "image" else str(Path(name).with_suffix(".npy"))
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

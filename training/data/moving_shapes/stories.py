@@ -39,7 +39,7 @@ from .vocabulary import COLUMNS, ROWS
 NUM_STORY_FRAMES = 4
 _NUM_PICTURE_QUESTIONS = 4
 _NUM_CLIP_QUESTIONS = 3
-# Positions that tell a picture: at least one per shape, at most as many as the miniature's adapter has queries.
+# Positions that tell a picture: no fewer than its shapes, no more than the miniature's adapter has queries.
 _MIN_PICTURE_POSITIONS, _MAX_PICTURE_POSITIONS = 4, 16
 _NO_SHAPE = ";"
 
@@ -59,11 +59,12 @@ class TextStory:
 
 def draw_story(rng: np.random.Generator, *, clip_share: float = 0.5) -> TextStory:
     """Draws a story with several questions: a clip with probability `clip_share`, else a picture."""
-    if rng.random() < clip_share:
+    if clip_share and rng.random() < clip_share:
         clip = _draw_story_clip(rng, TEMPORAL_SKILLS[rng.integers(len(TEMPORAL_SKILLS))])
         return TextStory(tell_clip(clip, rng), tuple(converse_about_clip(rng, clip, _NUM_CLIP_QUESTIONS)))
     picture = draw_picture(rng)
-    return TextStory(tell_picture(picture, rng), tuple(converse_about_picture(rng, picture, _NUM_PICTURE_QUESTIONS)))
+    questions = tuple(converse_about_picture(rng, picture, _NUM_PICTURE_QUESTIONS))
+    return TextStory(tell_picture(picture, rng), questions)
 
 
 def draw_test_story(rng: np.random.Generator, skill: str) -> TextStory:
@@ -81,9 +82,7 @@ def draw_test_story(rng: np.random.Generator, skill: str) -> TextStory:
 def tell_picture(scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
     """Tells a picture in up to 16 positions in random order: every shape, some of them again, and nothing."""
     told = [" ".join(_describe(shape, frame=0)) for shape in scene.shapes]
-    while len(told) < _MIN_PICTURE_POSITIONS:
-        told.append(_NO_SHAPE)
-    for _ in range(rng.integers(_MAX_PICTURE_POSITIONS - len(told) + 1)):
+    for _ in range(rng.integers(_MIN_PICTURE_POSITIONS, _MAX_PICTURE_POSITIONS + 1) - len(told)):
         told.append(told[rng.integers(len(scene.shapes))] if rng.random() < 0.5 else _NO_SHAPE)
     return tuple(told[index] for index in rng.permutation(len(told)))
 
