@@ -878,6 +878,9 @@ class FTFVModel(FTFVPreTrainedModel):
                 inputs_embeds = self.merge_features(
                     input_ids, inputs_embeds, modality, features.get(modality), tokens_per_frame
                 )
+        elif self.training:
+            # Trainers that compute the loss by themselves, as TRL's does, call this model without labels.
+            self.check_no_placeholders(input_ids, inputs_embeds)
 
         outputs = self.language_model(
             attention_mask=attention_mask,

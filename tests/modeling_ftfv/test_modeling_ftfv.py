@@ -20,6 +20,7 @@ import pytest
 import torch
 from torch import nn
 from transformers import AutoModel, AutoModelForImageTextToText, AutoModelForMultimodalLM
+from trl.trainer.utils import add_fused_lm_head
 
 from ftfv import FTFVForConditionalGeneration, FTFVModel, FTFVVisionModel
 from ftfv.modeling_ftfv.modeling_ftfv import FTFVFeaturesOutput
@@ -373,6 +374,15 @@ def test_placeholders_without_pixels_raise_where_they_matter(token, name):
     # As with every model of the library, a forward pass alone takes them for words.
     expected = model.lm_head(model.model.language_model(inputs_embeds=embeds).last_hidden_state)
     close(model(input_ids=input_ids).logits, expected, atol=0)
+
+
+def test_placeholders_without_pixels_raise_in_training_by_trl():
+    """A data set without an `images` column reaches TRL's trainer as text, which computes the loss by itself."""
+    model = build_model().train()
+    add_fused_lm_head(model)
+    input_ids = torch.tensor([video_prompt(4)])
+    with pytest.raises(ValueError, match="placeholder tokens but `pixel_values_videos` is not given"):
+        model(input_ids=input_ids, labels=input_ids, fused_lm_head=True, use_cache=False)
 
 
 def test_placeholders_of_the_other_modality_raise():
