@@ -96,7 +96,7 @@ class FramesReader:
         if not total:
             raise ValueError("A video has no frames; expected at least one.")
         metadata = FTFVVideoMetadata(total_num_frames=total) if known is None else known
-        indices = np.arange(total)
+        indices: Any = np.arange(total)
         if sample_indices_fn is not None:
             if metadata.total_num_frames != total:
                 raise ValueError(
@@ -105,7 +105,7 @@ class FramesReader:
                 )
             indices = sample_indices_fn(metadata=metadata)
         if sample_indices_fn is not None or metadata.frames_indices is None:
-            metadata.frames_indices = indices  # type: ignore[assignment]
+            metadata.frames_indices = indices
         return self.frames_at(indices), metadata
 
     def _channels_first(self, pixels: Any) -> torch.Tensor:
@@ -243,7 +243,7 @@ def to_rgb(image: Image.Image) -> np.ndarray:
             f"An image has 32 bits per pixel (mode {image.mode!r}); expected 8 or 16 bits per channel. Convert it, as "
             "its range of values is not known."
         )
-    return convert_to_rgb(image, return_numpy=True)  # type: ignore[return-value]
+    return np.asarray(convert_to_rgb(image, return_numpy=True))
 
 
 def to_levels(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:

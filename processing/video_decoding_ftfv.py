@@ -65,6 +65,8 @@ class PyAVReader:
         streams = [stream for stream in self.container.streams.video if not stream.disposition & covers]
         self.stream = streams[0] if streams else None
         self.metadata = FTFVVideoMetadata(total_num_frames=0, video_backend="pyav")
+        self.timestamps = self.keyframes = None
+        self.has_open_gops, self.num_missing = False, 0
         if self.stream is None:
             return
         self.stream.thread_type = "AUTO"
@@ -75,23 +77,24 @@ class PyAVReader:
             if packet.size
         ]
         shown = [(timestamp, is_keyframe) for timestamp, is_keyframe, is_discarded in packets if not is_discarded]
-        self.timestamps = self.keyframes = None
         container_names = self.container.format.name.split(",")
         timed = any(name in TIMED_CONTAINERS for name in container_names)
         if timed or not self.stream.codec_context.has_b_frames:
             self.timestamps, self.keyframes = index_frames(*zip(*shown, strict=True)) if shown else (None, None)
+        if self.timestamps is not None:
+            self.has_open_gops = has_open_gops(*zip(*shown, strict=True))
         # An mp4 file that was cut off has fewer packets than its header says. AVI counts those left out, too.
-        missing = max(0, self.stream.frames - len(packets)) if "mp4" in container_names else 0
+        self.num_missing = max(0, self.stream.frames - len(packets)) if "mp4" in container_names else 0
         count = len(shown) if self.timestamps is None else len(self.timestamps)
         fps = float(self.stream.average_rate) if self.stream.average_rate else None
-        if self.timestamps is not None and not missing:
+        if self.timestamps is not None and not self.num_missing:
             ticks = self.timestamps - self.timestamps[0]
             times = ticks * self.stream.time_base.numerator / self.stream.time_base.denominator
             self.metadata.frame_times = times
             # Containers may state the rate that the encoder was set up with rather than that of the frames.
             if count > 1 and (fps is None or abs((count - 1) / times[-1] / fps - 1) > 0.01):
                 fps = (count - 1) / float(times[-1])
-        self.metadata.total_num_frames = count + missing
+        self.metadata.total_num_frames = count + self.num_missing
         self.metadata.fps = fps
         self.metadata.duration = self.metadata.total_num_frames / fps if fps else None
         self.metadata.height, self.metadata.width = self.stream.codec_context.height, self.stream.codec_context.width
@@ -161,10 +164,18 @@ class PyAVReader:
         return np.rot90(pixels, round(frame.rotation / 90))
 
 
-def read_frame_times(source: Any) -> np.ndarray | None:
+def read_frame_times(source: Any, open_gops: bool = True) -> np.ndarray | None:
     """
-    Seconds from the first frame to each, by PyAV: torchcodec tells only those of frames that it has decoded, and
-    decord rounds them. None where PyAV is missing or timestamps cannot be trusted.
+    Seconds from the first frame to each, by PyAV, for decoders that do not tell them. None where PyAV is missing.
+
+    Args:
+        source (`str` or an open file): the video.
+        open_gops (`bool`, *optional*, defaults to `True`): whether the decoder gets frames right that are predicted
+            from frames before their keyframe.
+
+    Raises:
+        ValueError: other decoders are known to give wrong frames of such a file without an error, or fewer than there
+            should be.
     """
     if not is_av_available():
         return None
@@ -172,6 +183,14 @@ def read_frame_times(source: Any) -> np.ndarray | None:
     reader.container.close()
     if not isinstance(source, str):
         source.seek(0)
+    if reader.metadata.total_num_frames and reader.timestamps is None:
+        raise ValueError("its timestamps name no frames, so it would seek to others")
+    if reader.num_missing:
+        raise ValueError(f"{reader.num_missing} of its {reader.metadata.total_num_frames} frames are cut off")
+    if reader.container.format.name == "mpegts":
+        raise ValueError("MPEG-TS has no index, so it would seek to other frames")
+    if reader.has_open_gops and not open_gops:
+        raise ValueError("frames are predicted across keyframes, and it would give others")
     return reader.metadata.frame_times
 
 
@@ -199,6 +218,17 @@ def index_frames(
     return np.sort(shown[later]), np.sort(shown[later & decodable])
 
 
+def has_open_gops(timestamps: Sequence[int], is_keyframe: Sequence[bool]) -> bool:
+    """Whether frames are decoded after a keyframe and shown before it; see [`index_frames`] for the arguments."""
+    keyframe = None
+    for timestamp, decodable in zip(timestamps, is_keyframe, strict=True):
+        if decodable:
+            keyframe = timestamp
+        elif keyframe is not None and timestamp < keyframe:
+            return True
+    return False
+
+
 def next_frame(decoded: Iterator[Any], timestamp: int) -> Any:
     """
     The frame of a timestamp, or the next one where a packet of that time shows no frame of its own, as alternate
@@ -215,7 +245,7 @@ def next_frame(decoded: Iterator[Any], timestamp: int) -> Any:
 
 
 class TorchcodecReader:
-    """Frames of a video by torchcodec, which seeks to each."""
+    """Frames of a video by torchcodec, which seeks to each; containers where it gives other ones are refused."""
 
     def __init__(self, source: Any):
         from torchcodec.decoders import VideoDecoder
@@ -241,14 +271,14 @@ class TorchcodecReader:
 
 class DecordReader:
     """
-    Frames of a video by decord, which seeks to each. Where frames are predicted across a keyframe (open GOPs, MPEG-TS)
-    it may give another frame or a damaged one, without an error.
+    Frames of a video by decord, which seeks to each; containers and open GOPs where it gives other or damaged ones are
+    refused.
     """
 
     def __init__(self, source: Any):
         from decord import VideoReader
 
-        times = read_frame_times(source)
+        times = read_frame_times(source, open_gops=False)
         self.reader = VideoReader(source)
         fps = self.reader.get_avg_fps()
         self.metadata = FTFVVideoMetadata(

@@ -214,8 +214,8 @@ class FTFVVideoProcessor(BaseVideoProcessor):
 
     def convert_to_rgb(self, video: torch.Tensor) -> torch.Tensor:
         """Grey to three channels, and four to three on white, keeping the type, so that all are resized alike."""
-        converted = super().convert_to_rgb(video)
-        return converted if video.is_floating_point() else converted.round().to(video.dtype)  # type: ignore[return-value]
+        converted: Any = super().convert_to_rgb(video)
+        return converted if video.is_floating_point() else converted.round().to(video.dtype)
 
     def _preprocess(
         self,

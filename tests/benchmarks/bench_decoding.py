@@ -118,7 +118,7 @@ def row(decoder: str, way: str, found: dict[str, Any] | None, alone: dict[str, A
 
 
 def measure(decoder: str, way: str, path: str, calls: int) -> dict[str, Any]:
-    """Median seconds of wall and processor time, highest MiB on top of what was there before, digest of the frames."""
+    """Median seconds of both kinds, highest memory in MiB above what was there before, and a digest of the frames."""
     call = prepare(decoder, way)
     result = call(path)
     digest = None if way == "processor" else hashlib.sha256(np.ascontiguousarray(result)).hexdigest()

@@ -34,6 +34,7 @@ from ftfv.processing.video_decoding_ftfv import (
     PyAVReader,
     VideoDecodingError,
     choose_video_backend,
+    has_open_gops,
     index_frames,
     next_frame,
     read_video,
@@ -196,6 +197,37 @@ def test_frames_before_the_first_keyframe_are_left_out():
 )
 def test_timestamps_that_name_no_frame_are_not_used(timestamps, is_keyframe):
     assert index_frames(timestamps, is_keyframe) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("timestamps", "expected"),
+    # Keyframes are the first and the fourth packet.
+    [([0, 1, 2, 3], False), ([0, 2, 1, 3, 5, 4], False), ([0, 2, 1, 5, 3, 4], True)],
+)
+def test_open_gops_are_told_by_frames_shown_before_their_keyframe(timestamps, expected):
+    assert has_open_gops(timestamps, [index in (0, 3) for index in range(len(timestamps))]) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("open GOP", "frames are predicted across keyframes"),
+        ("open GOP, HEVC", "frames are predicted across keyframes"),
+        ("open GOP, MPEG-TS", "MPEG-TS has no index"),
+        ("AVI with B frames", "its timestamps name no frames"),
+        ("MPEG-PS", "its timestamps name no frames"),
+        ("raw H.264", "its timestamps name no frames"),
+    ],
+)
+def test_files_that_decord_gets_wrong_are_left_to_pyav(name, message, tmp_path, caplog, monkeypatch):
+    """They are refused before decord is imported, which would break torchcodec's PNG decoding here."""
+    decord = SimpleNamespace(VideoReader=None)
+    monkeypatch.setitem(sys.modules, "decord", decord)
+    monkeypatch.setattr(video_decoding_ftfv, "is_decord_available", lambda: True)
+    monkeypatch.setattr(video_decoding_ftfv, "is_torchcodec_usable", lambda **kwargs: False)
+    frames, metadata = read_video(FILES[name](tmp_path), video_backend="decord")
+    assert len(frames) == 60 and metadata.video_backend == "pyav"
+    assert message in caplog.text
 
 
 @pytest.mark.parametrize(
