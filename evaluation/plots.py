@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Accuracy and cost against the number of tokens per frame, as one PNG."""
+"""Plots of accuracy as PNG: against the number of tokens per frame, beside the cost, and of models side by side."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -29,6 +29,18 @@ from .scoring import Score
 # From the palette of Okabe and Ito, which people with any colour vision can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 DOTS_PER_INCH = 120
+# The whole palette but its yellow, which is faint on white.
+_CURVES = (
+    ("#000000", "o"),
+    (BLUE, "s"),
+    (ORANGE, "^"),
+    (GREEN, "D"),
+    ("#CC79A7", "v"),
+    ("#E69F00", "P"),
+    ("#56B4E9", "X"),
+    (GREY, "*"),
+)
+MAX_CURVES = len(_CURVES)
 # Least distance between the labels at the right of a panel, in units of accuracy.
 LABEL_DISTANCE = 0.13
 
@@ -101,6 +113,109 @@ def plot_accuracy_and_cost(
         fontsize=11,
     )
     legend.get_title().set_multialignment("center")
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def plot_cells(
+    path: str | os.PathLike,
+    cells: Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    floor: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
+    title: str = "Accuracy",
+) -> None:
+    """
+    Draws models side by side, one panel per skill and one line per model, with a mark for each seed.
+
+    Args:
+        path (`str` or `os.PathLike`): The PNG to write.
+        cells (`Mapping[str, Mapping[str, Sequence[float]]]`): For each model, the accuracies of each skill, 0 to 1,
+            one a seed.
+        floor (`Mapping[str, Mapping[str, Sequence[float]]]`, *optional*): The same with shuffled frames.
+        title (`str`, *optional*): Title.
+
+    Raises:
+        ValueError: `cells` is empty.
+    """
+    if not cells:
+        raise ValueError("`cells` is empty; expected the accuracies of at least one model.")
+    skills = list(next(iter(cells.values())))
+    figure = Figure(
+        figsize=(1.5 + 4.2 * len(skills), 1.4 + 0.36 * len(cells)), dpi=DOTS_PER_INCH, layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(skills), sharey=True, squeeze=False)[0]
+    heights = range(len(cells))
+    for panel, skill in zip(panels, skills, strict=True):
+        for scores, label, colour, marker in (
+            (cells, "frames in order", BLUE, "o"),
+            (floor or {}, "frames shuffled", GREEN, "x"),
+        ):
+            for height, name in zip(heights, cells, strict=True):
+                values = scores.get(name, {}).get(skill, [])
+                if len(values) == 0:
+                    continue
+                panel.plot(values, [height] * len(values), marker, color=colour, markersize=5, alpha=0.65)
+                panel.plot([sum(values) / len(values)] * 2, [height - 0.32, height + 0.32], color=colour, linewidth=2)
+            if scores:
+                panel.plot([], [], marker, color=colour, label=f"{label}, a seed each; line: mean")
+        panel.set_xlim(-0.03, 1.03)
+        panel.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        panel.set_title(skill.replace("_", " "), fontsize=12)
+        panel.set_yticks(heights, list(cells))
+        _tidy(panel)
+    panels[0].invert_yaxis()
+    handles, labels = panels[0].get_legend_handles_labels()
+    legend = figure.legend(
+        handles, labels, title=title, title_fontsize=13, loc="outside upper center", ncols=2, frameon=False
+    )
+    legend.get_title().set_multialignment("center")
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def plot_cells_by_tokens_per_frame(
+    path: str | os.PathLike,
+    skills: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]],
+    *,
+    title: str = "Accuracy against K",
+) -> None:
+    """
+    Draws a curve of accuracy against K per model, one panel per skill; its band goes from the lowest to the highest
+    seed.
+
+    Args:
+        path (`str` or `os.PathLike`): The PNG to write.
+        skills (`Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]]`): For each skill and model, the accuracies
+            at each K, 0 to 1, one a seed.
+        title (`str`, *optional*): Title.
+
+    Raises:
+        ValueError: there are more models than colours, [`MAX_CURVES`].
+    """
+    names = list(next(iter(skills.values()), {}))
+    if not 0 < len(names) <= MAX_CURVES:
+        raise ValueError(f"{len(names)} models are to be drawn; expected 1 to {MAX_CURVES}.")
+    figure = Figure(figsize=(1.0 + 4.6 * len(skills), 4.6), dpi=DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(skills), sharey=True, squeeze=False)[0]
+    for panel, (skill, curves) in zip(panels, skills.items(), strict=True):
+        for (name, curve), (colour, marker) in zip(curves.items(), _CURVES, strict=False):
+            counts = sorted(curve)
+            means = [sum(curve[count]) / len(curve[count]) for count in counts]
+            panel.plot(counts, means, color=colour, marker=marker, markersize=5, linewidth=1.8, label=name)
+            low, high = ([bound(curve[count]) for count in counts] for bound in (min, max))
+            panel.fill_between(counts, low, high, color=colour, alpha=0.12, linewidth=0)
+        panel.set_xscale("log", base=2)
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.set_xticks(counts, [str(count) for count in counts])
+        panel.set_ylim(-0.03, 1.05)
+        panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        panel.set_xlabel("K, tokens kept per frame (log scale)")
+        panel.set_title(skill.replace("_", " "), fontsize=12)
+        _tidy(panel)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, title=title, title_fontsize=13, loc="outside upper center", ncols=4, frameon=False)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png")
 

@@ -82,6 +82,10 @@ COMMANDS = {
         "merge the LoRA weights of a training stage into its base model",
         "ftfv merge demo/s4v/training --output model",
     ),
+    "sweep": Command(
+        "train and measure every cell of a grid, such as one model per K",
+        "ftfv sweep miniature/table5 --jobs 2 --output sweeps/table5",
+    ),
     "miniature": Command(
         "rebuild the shipped tiny model from nothing through all recipes",
         "ftfv miniature --output miniature",

@@ -58,6 +58,15 @@ def _add_moving_shapes(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--output", required=True, help="folder to write; a rerun continues")
     parser.add_argument("--clips", type=int, default=0, help="clips to train on, or to test each temporal skill with")
     parser.add_argument("--images", type=int, default=0, help="pictures to train on, or to test each image skill with")
+    parser.add_argument(
+        "--skills",
+        type=_read_weights,
+        metavar="SKILL=WEIGHT,...",
+        help="how often training clips show each skill, such as direction=4,turns=1 (default: all equally often)",
+    )
+    parser.add_argument(
+        "--types", help="types of question about training clips, separated by commas (default: mostly conversations)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn (default: 0)")
     parser.add_argument(
         "--split",
@@ -117,12 +126,36 @@ def _add_conversion(
     parser.set_defaults(run_data=_convert, source=name, types=None)
 
 
+def _read_types(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    return tuple(name.strip().replace(" ", "_").replace("-", "_") for name in text.split(","))
+
+
+def _read_weights(text: str) -> dict[str, float]:
+    try:
+        return {name.strip(): float(weight) for name, weight in (part.split("=") for part in text.split(","))}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list such as direction=4,turns=1") from None
+
+
 def _write_moving_shapes(args: argparse.Namespace) -> None:
     from .training.data.frame_cache import cache_frames
     from .training.data.moving_shapes import write_dataset, write_evaluation_set
 
     if args.split == "train":
-        folder = write_dataset(args.output, num_clips=args.clips, num_images=args.images, seed=args.seed)
+        folder = write_dataset(
+            args.output,
+            num_clips=args.clips,
+            num_images=args.images,
+            seed=args.seed,
+            clip_mix=args.skills,
+            clip_types=_read_types(args.types),
+        )
+    elif args.skills is not None or args.types is not None:
+        raise ValueError(
+            f"--skills and --types are for training sets; --split {args.split} asks about all skills alike."
+        )
     else:
         folder = write_evaluation_set(
             args.output,
@@ -176,15 +209,14 @@ def _preview(args: argparse.Namespace) -> dict[str, object] | None:
 def _convert(args: argparse.Namespace) -> dict[str, object] | None:
     from .training.data.convert import Subset, convert
 
-    types = None
-    if args.types is not None:
-        types = tuple(name.strip().replace(" ", "_").replace("-", "_") for name in args.types.split(","))
     report = convert(
         args.source,
         args.files,
         args.output,
         media_root=args.media_root,
-        subset=Subset(fraction=args.fraction, by=args.by, pairs=args.pairs, types=types, seed=args.seed),
+        subset=Subset(
+            fraction=args.fraction, by=args.by, pairs=args.pairs, types=_read_types(args.types), seed=args.seed
+        ),
         skip_missing=args.skip_missing,
         check_decode=args.check_decode,
     )

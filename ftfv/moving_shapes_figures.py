@@ -106,6 +106,52 @@ def measure_tokens_per_frame(
     return measured
 
 
+def measure_model(
+    model_folder: str | Path,
+    evaluation_folder: str | Path,
+    *,
+    skills: Sequence[str],
+    tokens_per_frame: Sequence[int] = (),
+) -> dict[str, Any]:
+    """
+    Accuracy by skill, in order and with frames shuffled, at the model's own K and at others; each clip is encoded once
+    for all K.
+
+    Args:
+        model_folder (`str` or `Path`): model to ask.
+        evaluation_folder (`str` or `Path`): from `write_evaluation_set`.
+        skills (`Sequence[str]`): what is asked at other K.
+        tokens_per_frame (`Sequence[int]`, *optional*): those K.
+
+    Returns:
+        `dict` with `scores` and `floor` (frames shuffled, clips only) of all skills at the model's own K, and
+        `by_tokens_per_frame`, from K (as text, for JSON) to `scores` and `floor` of `skills`.
+    """
+    model, processor, rows = _load(model_folder, evaluation_folder)
+    measured: dict[str, Any] = {"by_tokens_per_frame": {str(count): {} for count in tokens_per_frame}}
+    clips = [row for row in rows if row["skill"] in TEMPORAL_SKILLS]
+    for name, asked in (("scores", rows), ("floor", clips)):
+        shuffled = {"shuffle_frames": name == "floor"}
+        chosen = [row for row in asked if row["skill"] in skills]
+        others = [row for row in asked if row["skill"] not in skills]
+        scores: dict[str, Any] = {}
+        for group, counts in ((others, ()), (chosen, tokens_per_frame)):
+            if not group:
+                continue
+            encoded = encode_rows(
+                model, processor, group, media_root=evaluation_folder, description="    looking", **shuffled
+            )
+            answers = answer_encoded_rows(model, processor, encoded, description="    answering")
+            scores.update(scores_to_dict(score_by_skill(answers)))
+            for count in counts:
+                answers = answer_encoded_rows(
+                    model, processor, encoded, tokens_per_frame=count, description=f"    answering, K = {count}"
+                )
+                measured["by_tokens_per_frame"][str(count)][name] = scores_to_dict(score_by_skill(answers))
+        measured[name] = {skill: scores[skill] for skill in dict.fromkeys(row["skill"] for row in asked)}
+    return measured
+
+
 def _load(
     model_folder: str | Path, evaluation_folder: str | Path
 ) -> tuple[FTFVForConditionalGeneration, FTFVProcessor, list[dict]]:

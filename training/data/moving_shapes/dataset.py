@@ -31,6 +31,7 @@ from ..media import write_image, write_video
 from .questions import (
     CHANCE,
     IMAGE_SKILLS,
+    QUESTION_TYPES,
     TEMPORAL_SKILLS,
     Question,
     ask_about_clip,
@@ -40,6 +41,7 @@ from .questions import (
     describe_clip,
     describe_picture,
     num_answer_classes,
+    question_type,
     reason_about_clip,
 )
 from .scenes import DIRECTIONS, FRAMES_PER_SECOND, Scene, draw_clip, draw_picture, render
@@ -81,6 +83,7 @@ def write_dataset(
     seed: int,
     split: str = "train",
     clip_mix: Mapping[str, float] | None = None,
+    clip_types: Sequence[str] | None = None,
     questions_per_clip: int = 3,
     questions_per_image: int = 4,
     progress: bool = True,
@@ -99,6 +102,10 @@ def write_dataset(
         seed (`int`): Names the random streams; together with `split` it says which clips are drawn.
         split (`str`, *optional*, defaults to `"train"`): `"train"`, `"validation"` or `"test"`.
         clip_mix (`Mapping[str, float]`, *optional*): Weights of the temporal skills; all four equal if not given.
+        clip_types (`Sequence[str]`, *optional*): Types of `QUESTION_TYPES` that the rows of clips have, the same
+            number of clips each and one question a row except in a conversation; the mixture above if not given. A
+            plain question about a skill is of one type alone (direction and turns of `"classification"`, the others
+            of `"vqa"`), so that `clip_mix` counts among the skills of a type.
         questions_per_clip (`int`, *optional*, defaults to 3): Turns of a conversation about a clip, at most 4 (6 for
             clips of two movers).
         questions_per_image (`int`, *optional*, defaults to 4): Turns of a conversation about a picture; fewer where a
@@ -117,6 +124,8 @@ def write_dataset(
     _check_skills(clip_mix, TEMPORAL_SKILLS, "clip_mix")
     if min(clip_mix.values(), default=0) < 0 or sum(clip_mix.values()) <= 0:
         raise ValueError(f"`clip_mix` is {clip_mix}; expected weights of 0 or more with a positive sum.")
+    if clip_types is not None:
+        _check_types(clip_types, clip_mix)
     for name, value in (("num_clips", num_clips), ("num_images", num_images), ("num_stories", num_stories)):
         if value < 0:
             raise ValueError(f"`{name}` is {value}; expected 0 or more.")
@@ -138,11 +147,13 @@ def write_dataset(
         "questions_per_clip": questions_per_clip,
         "questions_per_image": questions_per_image,
     }
+    if clip_types is not None:
+        request["clip_types"] = list(clip_types)
     folder = claim_folder(folder, request)
     order = np.random.default_rng(_entropy(seed, split, _ORDER_STREAM))
     drawers = [
         partial(_draw_training_clip, skill, answer_class, form, questions_per_clip)
-        for skill, answer_class, form in _plan_clips(clip_mix, num_clips, order)
+        for skill, answer_class, form in _plan_clips(clip_mix, clip_types, num_clips, order)
     ]
     streams = [_entropy(seed, split, _CLIP_STREAM, index) for index in range(num_clips)]
     drawers += [
@@ -262,24 +273,56 @@ def _write(
     return folder
 
 
-def _plan_clips(clip_mix: Mapping[str, float], num_clips: int, rng: np.random.Generator) -> list[tuple[str, int, str]]:
+def _plan_clips(
+    clip_mix: Mapping[str, float], clip_types: Sequence[str] | None, num_clips: int, rng: np.random.Generator
+) -> list[tuple[str, int, str]]:
     """Skill, class of answer and form (`"conversation"` or that of a single question) of each clip, shuffled."""
-    weights = np.array(list(clip_mix.values()), dtype=float)
-    # largest remainders: whole numbers that add up
-    shares = num_clips * weights / weights.sum()
-    numbers = np.floor(shares).astype(int)
-    numbers[np.argsort(numbers - shares, kind="stable")[: num_clips - numbers.sum()]] += 1
     plan = []
-    for skill, number in zip(clip_mix, numbers, strict=True):
-        num_classes = num_answer_classes(skill)
-        for index in range(number):
-            form = "conversation"
-            # Blocks of one clip per class keep the classes balanced within each form.
-            block = index // num_classes
-            if block % _SINGLE_TURN_PERIOD == _SINGLE_TURN_PERIOD - 1:
-                form = _SINGLE_TURN_CLIP_FORMS[block // _SINGLE_TURN_PERIOD % len(_SINGLE_TURN_CLIP_FORMS)]
-            plan.append((skill, index % num_classes, form))
+    if clip_types is None:
+        for skill, number in _split(num_clips, clip_mix).items():
+            num_classes = num_answer_classes(skill)
+            for index in range(number):
+                form = "conversation"
+                # Blocks of one clip per class keep the classes balanced within each form.
+                block = index // num_classes
+                if block % _SINGLE_TURN_PERIOD == _SINGLE_TURN_PERIOD - 1:
+                    form = _SINGLE_TURN_CLIP_FORMS[block // _SINGLE_TURN_PERIOD % len(_SINGLE_TURN_CLIP_FORMS)]
+                plan.append((skill, index % num_classes, form))
+    else:
+        for kind, clips_of_type in _split(num_clips, dict.fromkeys(clip_types, 1.0)).items():
+            for skill, number in _split(clips_of_type, _mix_of_type(clip_mix, kind)).items():
+                num_classes = num_answer_classes(skill)
+                form = "canonical" if kind == question_type(skill) else kind
+                plan += [(skill, index % num_classes, form) for index in range(number)]
     return [plan[index] for index in rng.permutation(num_clips)]
+
+
+def _split(number: int, weights: Mapping[str, float]) -> dict[str, int]:
+    """Splits a number by weights, by largest remainders: whole numbers that add up."""
+    shares = number * np.array(list(weights.values()), dtype=float)
+    shares /= sum(weights.values())
+    numbers = np.floor(shares).astype(int)
+    numbers[np.argsort(numbers - shares, kind="stable")[: number - numbers.sum()]] += 1
+    return dict(zip(weights, numbers.tolist(), strict=True))
+
+
+def _mix_of_type(clip_mix: Mapping[str, float], kind: str) -> dict[str, float]:
+    """The weights of the skills that can be asked for in questions of a type."""
+    if kind not in {question_type(skill) for skill in TEMPORAL_SKILLS}:
+        return dict(clip_mix)
+    return {skill: weight for skill, weight in clip_mix.items() if question_type(skill) == kind}
+
+
+def _check_types(clip_types: Sequence[str], clip_mix: Mapping[str, float]) -> None:
+    if not clip_types or len(set(clip_types)) < len(clip_types) or set(clip_types) - set(QUESTION_TYPES):
+        raise ValueError(f"`clip_types` is {list(clip_types)}; expected one or more of {', '.join(QUESTION_TYPES)}.")
+    for kind in clip_types:
+        if sum(_mix_of_type(clip_mix, kind).values()) <= 0:
+            skills = ", ".join(skill for skill in TEMPORAL_SKILLS if question_type(skill) == kind)
+            raise ValueError(
+                f"`clip_types` asks for {kind!r}, which asks for {skills}, but `clip_mix` is {dict(clip_mix)}; give "
+                "one of these a weight or leave the type out."
+            )
 
 
 def _plan_pictures(num_images: int, rng: np.random.Generator) -> list[tuple[str, int]]:

@@ -126,6 +126,11 @@ def num_answer_classes(skill: str) -> int:
     return _NUM_ANSWER_CLASSES[skill]
 
 
+def question_type(skill: str) -> str:
+    """The type of the plain question about a skill."""
+    return _SKILL_TYPES[skill]
+
+
 def ask_about_picture(
     rng: np.random.Generator,
     scene: Scene,
