@@ -82,12 +82,16 @@ def run_cells(grid: Grid, output: Path, jobs: int) -> None:
     # A process for each run even if they come one by one: what one leaves in memory does not reach the next.
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
         futures = {pool.submit(_run, grid, run, output, threads, jobs > 1): run for run in runs}
-        for number, future in enumerate(as_completed(futures), start=1):
-            run, error = futures[future], future.exception()
-            if error is not None:
-                failures.append(run.name)
-            outcome = "done" if error is None else f"failed: {error}"
-            print(f"[{number}/{len(runs)}] {run.name}: {outcome}", file=sys.stderr, flush=True)
+        try:
+            for number, future in enumerate(as_completed(futures), start=1):
+                run, error = futures[future], future.exception()
+                if error is not None:
+                    failures.append(run.name)
+                outcome = "done" if error is None else f"failed: {error}"
+                print(f"[{number}/{len(runs)}] {run.name}: {outcome}", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     if failures:
         raise RuntimeError(
             f"{len(failures)} of {len(runs)} runs failed: {', '.join(failures)}; their messages are above"

@@ -127,10 +127,15 @@ def read_grid(grid: str | Path) -> Grid:
     folders = [cell.folder for cell in cells]
     if len(set(folders)) < len(folders) or not all(folders):
         raise ValueError(f"{path}: the names of `cells` give the folders {', '.join(folders)}; expected each once.")
+    seeds = _whole_numbers(content.get("seeds", [0]), "seeds")
+    if not seeds:
+        raise ValueError("`seeds` is []; expected at least one.")
+    if not isinstance(evaluation["skills"], list):
+        raise ValueError(f"`skills` is {evaluation['skills']!r}; expected a list.")
     return Grid(
         title=str(content["title"]),
         text=str(content.get("text", "")),
-        seeds=_whole_numbers(content.get("seeds", [0]), "seeds"),
+        seeds=seeds,
         cells=cells,
         questions=str(evaluation["questions"]),
         tokens_per_frame=_whole_numbers(evaluation.get("tokens_per_frame", []), "tokens_per_frame"),
@@ -149,8 +154,14 @@ def _read_cell(name: str, content: Any) -> Cell:
 def _read_stage(place: str, content: Any) -> Stage:
     content = _mapping(content, place, ("recipe",), ("model", "data", "options", "env"))
     recipe_path(content["recipe"])
-    env = {name: str(value) for name, value in (content.get("env") or {}).items()}
-    return Stage(content["recipe"], content.get("model"), content.get("data"), content.get("options") or {}, env)
+    for name in ("model", "data"):
+        if not isinstance(content.get(name, ""), str):
+            raise ValueError(f"{place}: `{name}` is {content[name]!r}; expected a folder.")
+    for name in ("options", "env"):
+        if not isinstance(content.get(name, {}), Mapping):
+            raise ValueError(f"{place}: `{name}` is {content[name]!r}; expected names and values.")
+    env = {name: str(value) for name, value in content.get("env", {}).items()}
+    return Stage(content["recipe"], content.get("model"), content.get("data"), content.get("options", {}), env)
 
 
 def _mapping(content: Any, place: str, required: Sequence[str], optional: Sequence[str]) -> Mapping[str, Any]:

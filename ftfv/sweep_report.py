@@ -70,8 +70,9 @@ def _reading(results: Results) -> str:
     questions = " or ".join(str(total) for total in sorted(totals))
     return (
         "Accuracy in percent: the mean of the seeds and, in brackets, the lowest and the highest of them, where there "
-        f"are several; each on the same {questions} questions a skill. *Shuffled* is the same model shown the frames "
-        "of each clip in a random order: what it still gets right there it does not owe to their order."
+        f"are several; each on the same {questions} questions a skill, at the model's own K where none is given. "
+        "*Shuffled* is the same model shown the frames of each clip in a random order: what it still gets right "
+        "there it does not owe to their order."
     )
 
 
