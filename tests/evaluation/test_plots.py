@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""The plot of accuracy and cost: complete, readable in size, with nothing cut off."""
+"""The plots: complete, readable in size, with nothing cut off."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,17 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from ftfv.evaluation.plots import BLUE, GREEN, ORANGE, format_quantity, plot_accuracy_and_cost, spread
+from ftfv.evaluation.plots import (
+    BLUE,
+    GREEN,
+    MAX_CURVES,
+    ORANGE,
+    format_quantity,
+    plot_accuracy_and_cost,
+    plot_cells,
+    plot_cells_by_tokens_per_frame,
+    spread,
+)
 from ftfv.evaluation.scoring import Score
 
 
@@ -101,3 +111,29 @@ def test_labels_are_moved_apart_no_more_than_needed():
 )
 def test_quantities_have_three_digits(value, text):
     assert format_quantity(value) == text
+
+
+def test_cells_show_seeds_and_floor_with_nothing_cut_off(tmp_path):
+    names = [f"a strategy with a long name, {number} %" for number in range(12)]
+    cells = {name: {skill: [0.0, 0.5, 1.0] for skill in SKILLS} for name in names}
+    plot_cells(tmp_path / "plot.png", cells, floor={names[0]: {"direction": [0.3]}}, title="Strategies")
+
+    picture = read_picture(tmp_path / "plot.png")
+    assert has_colour(picture, BLUE) and has_colour(picture, GREEN)
+    for border in (picture[:2], picture[-2:], picture[:, :2], picture[:, -2:]):
+        assert (border == 255).all()
+    with pytest.raises(ValueError, match="`cells` is empty"):
+        plot_cells(tmp_path / "empty.png", {})
+    assert not (tmp_path / "empty.png").exists()
+
+
+def test_a_curve_for_each_cell(tmp_path):
+    curves = {f"K = {count}": {2: [0.2, 0.4], 8: [0.9, 1.0]} for count in range(MAX_CURVES)}
+    plot_cells_by_tokens_per_frame(tmp_path / "plot.png", dict.fromkeys(SKILLS, curves))
+
+    picture = read_picture(tmp_path / "plot.png")
+    assert all(has_colour(picture, colour) for colour in (BLUE, ORANGE, GREEN))
+    for border in (picture[:2], picture[-2:], picture[:, :2], picture[:, -2:]):
+        assert (border == 255).all()
+    with pytest.raises(ValueError, match="9 models are to be drawn; expected 1 to 8"):
+        plot_cells_by_tokens_per_frame(tmp_path / "more.png", {"direction": {**curves, "one more": {2: [0.1]}}})

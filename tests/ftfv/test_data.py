@@ -18,7 +18,7 @@ import json
 import pytest
 
 from ftfv import cli
-from ftfv.training.data.dataset_folder import conversation_row, write_rows
+from ftfv.training.data.dataset_folder import conversation_row, read_rows, write_rows
 from ftfv.training.data.sources import SOURCES
 
 
@@ -78,6 +78,22 @@ def test_types_take_the_names_of_the_paper(tmp_path, capsys):
     ]
     assert cli.main([*arguments, "--types", "vqa, detailed caption", "--pairs", "1"]) == 0
     assert "1 rows with 1 question" in capsys.readouterr().out
+
+
+def test_clips_of_chosen_skills_and_types(tmp_path, capsys):
+    command = ["data", "moving-shapes", "--clips", "4", "--skills", "direction=3, turns=1"]
+    assert cli.main([*command, "--types", "reasoning,simple caption", "--output", str(tmp_path / "train")]) == 0
+    rows = read_rows(tmp_path / "train")
+    assert sorted((row["type"], row["skill"]) for row in rows) == [
+        *([("reasoning", "direction")] * 2),
+        *([("simple_caption", "direction")] * 2),
+    ]
+    capsys.readouterr()
+    assert cli.main([*command, "--split", "test", "--output", str(tmp_path / "test")]) == 1
+    assert "--skills and --types are for training sets; --split test asks about all" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["data", "moving-shapes", "--skills", "direction", "--output", str(tmp_path / "out")])
+    assert "'direction' is no list such as direction=4,turns=1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", [*SOURCES, "moving-shapes", "preview"])

@@ -20,11 +20,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel
 
-from tests.tiny import VIDEO_TOKEN_ID, build_config, build_model, random_pixels, video_prompt
+from tests.backward import TOWER_LAYERS, backward
+from tests.tiny import build_config, build_model
 
 
 NUM_LAYERS = 6
-TOWER_LAYERS = "vision_tower.encoder.layers"
 # Without checkpointing, non-reentrant and reentrant.
 MODES = [None, False, True]
 
@@ -40,31 +40,6 @@ def build(trainable: tuple[str, ...] | None = None) -> Any:
 
 def layers(*indices: int) -> tuple[str, ...]:
     return tuple(f"{TOWER_LAYERS}.{index}" for index in indices)
-
-
-def backward(model: Any, use_reentrant: bool | None) -> tuple[set[int], dict[str, torch.Tensor]]:
-    """Returns the tower's layers that the backward pass reached, and the gradients that it left."""
-    if use_reentrant is not None:
-        model.activation_checkpointing_enable({"use_reentrant": use_reentrant})
-    visited: set[int] = set()
-
-    def watch(module: Any, args: Any, output: torch.Tensor) -> None:
-        index = position[module]
-        if output.requires_grad:
-            output.register_hook(lambda gradient: visited.add(index))
-
-    position = {
-        module: int(name.split(f"{TOWER_LAYERS}.")[1].split(".")[0])
-        for name, module in model.named_modules()
-        if type(module).__name__ == "FTFVVisionLayer"
-    }
-    hooks = [module.register_forward_hook(watch) for module in position]
-    input_ids = torch.tensor([video_prompt(12)])
-    labels = input_ids.masked_fill(input_ids == VIDEO_TOKEN_ID, -100)
-    model(input_ids=input_ids, pixel_values_videos=random_pixels(1, 3), labels=labels).loss.backward()
-    for hook in hooks:
-        hook.remove()
-    return visited, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
 def assert_equal_gradients(actual: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:

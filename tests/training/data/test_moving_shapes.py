@@ -421,6 +421,13 @@ def test_another_request_on_the_same_folder_is_refused(tmp_path):
         ({"num_clips": 1, "clip_mix": {"jumps": 1}}, "'jumps'"),
         ({"num_clips": 1, "clip_mix": {"turns": 0}}, "positive sum"),
         ({"num_clips": 1, "questions_per_clip": 0}, "`questions_per_clip` is 0"),
+        ({"num_clips": 1, "clip_types": ["poems"]}, r"`clip_types` is \['poems'\]; expected one or more of classif"),
+        ({"num_clips": 1, "clip_types": []}, r"`clip_types` is \[\]; expected one or more"),
+        ({"num_clips": 1, "clip_types": ["vqa", "vqa"]}, r"`clip_types` is \['vqa', 'vqa'\]; expected"),
+        (
+            {"num_clips": 1, "clip_types": ["vqa"], "clip_mix": {"direction": 1}},
+            "`clip_types` asks for 'vqa', which asks for moves_first, appears_first, but `clip_mix` is",
+        ),
     ],
 )
 def test_bad_arguments_are_named(tmp_path, arguments, message):
@@ -438,6 +445,28 @@ def test_clip_mix_is_followed(tmp_path):
         answers = " ".join(message["content"][-1]["text"] for message in row["messages"][1::2]).split()
         directions.update(set(answers) & set(DIRECTIONS) if row["skill"] == "direction" else ())
     assert set(directions.values()) == {2} and len(directions) == 4
+
+
+def test_clips_of_chosen_types(tmp_path):
+    mix = {"direction": 4, "appears_first": 4, "moves_first": 1, "turns": 1}
+    types = list(QUESTION_TYPES)
+    rows = read_rows(write_dataset(tmp_path, num_clips=120, seed=0, clip_mix=mix, clip_types=types, progress=False))
+    assert Counter(row["type"] for row in rows) == dict.fromkeys(types, 20)
+    skills = Counter((row["type"], row["skill"]) for row in rows)
+    for kind in types:
+        of_kind = {skill: number for (other, skill), number in skills.items() if other == kind}
+        assert of_kind == {
+            "classification": {"direction": 16, "turns": 4},
+            "vqa": {"appears_first": 16, "moves_first": 4},
+        }.get(kind, {"direction": 8, "appears_first": 8, "moves_first": 2, "turns": 2})
+    for row in rows:
+        assert len(row["messages"]) == (6 if row["type"] == "conversation" else 2)
+    answers = Counter(
+        row["messages"][1]["content"][0]["text"]
+        for row in rows
+        if (row["type"], row["skill"]) == ("classification", "direction")
+    )
+    assert answers == dict.fromkeys(DIRECTIONS, 4)
 
 
 def test_frame_cache_holds_the_decoded_frames_and_is_a_data_set(training_set):
