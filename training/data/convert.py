@@ -169,7 +169,7 @@ def convert(
     try:
         conversion.choose()
         write_rows(output, SPLIT, conversion.rows(), lambda: _describe(source, request, conversion.report))
-    except Exception:
+    except Exception:  # whatever it was; an interruption by hand continues with the same request
         if is_new:
             # The next try may well have another request, such as the right media root.
             (output / REQUEST_NAME).unlink(missing_ok=True)

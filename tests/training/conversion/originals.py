@@ -162,7 +162,7 @@ def save_checkpoint(
     return folder
 
 
-def build_tokenizer(words: tuple[str, ...] = WORDS, **settings: Any) -> PreTrainedTokenizerFast:
+def build_word_tokenizer(words: tuple[str, ...] = WORDS, **settings: Any) -> PreTrainedTokenizerFast:
     """A word-level tokenizer that does not know the media tokens yet."""
     backend = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -176,11 +176,11 @@ def build_tokenizer(words: tuple[str, ...] = WORDS, **settings: Any) -> PreTrain
     )
 
 
-def build_qwen_tokenizer(folder: Path | None = None) -> PreTrainedTokenizerFast:
+def build_original_qwen_tokenizer(folder: Path | None = None) -> PreTrainedTokenizerFast:
     """Stands in for the converted vocabulary of Qwen-VL: the tokens that the conversion asks for, at small ids."""
     words = ["<unk>", "<s>", "</s>", "<|endoftext|>", "<|im_start|>", "<|im_end|>", "user", "assistant"]
     words += [f"w{index}" for index in range(len(words), 502)] + ["<imgpad>", "<video>"]
-    return build_tokenizer(
+    return build_word_tokenizer(
         tuple(words),
         pad_token="<|endoftext|>",
         extra_special_tokens={"image_token": "<imgpad>", "video_token": "<video>"},
@@ -201,7 +201,7 @@ def save_language_model(folder: Path, **overrides: Any) -> Path:
     model = LlamaForCausalLM(LlamaConfig(**{**options, **overrides}))
     randomize(model)
     model.save_pretrained(folder)
-    build_tokenizer(pad_token="<unk>", model_max_length=512).save_pretrained(folder)
+    build_word_tokenizer(pad_token="<unk>", model_max_length=512).save_pretrained(folder)
     return folder
 
 

@@ -34,7 +34,7 @@ from transformers import (
 from ftfv import FTFVForConditionalGeneration, FTFVVisionModel
 from ftfv.training.conversion.convert import convert_pair
 from tests.tiny import build_config, randomize
-from tests.training.conversion.originals import WORDS, build_tokenizer, save_clip, save_language_model
+from tests.training.conversion.originals import WORDS, build_word_tokenizer, save_clip, save_language_model
 
 
 COMMON = {"vocab_size": len(WORDS), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -54,7 +54,7 @@ def save_language(folder, config):
     model = AutoModelForCausalLM.from_config(config)
     randomize(model)
     model.save_pretrained(folder)
-    build_tokenizer(pad_token="<unk>").save_pretrained(folder)
+    build_word_tokenizer(pad_token="<unk>").save_pretrained(folder)
     return folder
 
 

@@ -33,9 +33,9 @@ from tests.tiny import ROOT
 from tests.training.conversion.originals import (
     GOLDEN,
     WORDS,
-    build_qwen_tokenizer,
+    build_original_qwen_tokenizer,
     build_qwen_vl,
-    build_tokenizer,
+    build_word_tokenizer,
     save_checkpoint,
     save_clip,
     save_language_model,
@@ -54,7 +54,7 @@ def originals(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def qwen_tokenizer(monkeypatch):
-    monkeypatch.setattr(convert, "convert_qwen_tokenizer", build_qwen_tokenizer)
+    monkeypatch.setattr(convert, "convert_qwen_tokenizer", build_original_qwen_tokenizer)
 
 
 def load(folder):
@@ -194,7 +194,7 @@ def test_an_end_of_text_and_padding_come_from_the_language_model(originals, tmp_
 
 def test_a_tokenizer_without_padding_gets_a_token_of_its_own(originals, tmp_path):
     folder = save_language_model(tmp_path / "language")
-    build_tokenizer().save_pretrained(folder)
+    build_word_tokenizer().save_pretrained(folder)
     convert.convert_paper_start(originals / "qwen_vl", folder, tmp_path / "out")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     assert (tokenizer.pad_token, tokenizer.pad_token_id) == ("<pad>", len(WORDS) + 2)

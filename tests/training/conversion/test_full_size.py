@@ -79,12 +79,12 @@ CONVERT = """
 import json, resource, sys, types
 from transformers.utils import logging
 from ftfv.training.conversion import convert
-from tests.training.conversion.originals import build_tokenizer
+from tests.training.conversion.originals import build_word_tokenizer
 
 words = ["<unk>", "<s>", "</s>", *(f"w{index}" for index in range(3, 151643))]
 words += ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *(f"x{index}" for index in range(151646, 151859))]
 words += ["<imgpad>", "<video>"]
-tokenizer = build_tokenizer(
+tokenizer = build_word_tokenizer(
     tuple(words),
     pad_token="<|endoftext|>",
     extra_special_tokens={"image_token": "<imgpad>", "video_token": "<video>"},

@@ -23,7 +23,7 @@ from ftfv import FTFVForConditionalGeneration
 from ftfv.modeling_ftfv.modeling_ftfv import interpolate_positions, sine_cosine_positions
 from ftfv.training.conversion import convert, qwen_vl_keys
 from tests.training.conversion.originals import (
-    build_qwen_tokenizer,
+    build_original_qwen_tokenizer,
     build_qwen_vl,
     read_golden,
     save_checkpoint,
@@ -67,7 +67,7 @@ def convert_language(golden, tmp_path, monkeypatch):
     tensors, metadata = golden
     config, weights = build_qwen_vl({"output_dim": 128}, metadata["config"])
     weights |= {key: tensors[key] for key in weights if key in tensors}
-    monkeypatch.setattr(convert, "convert_qwen_tokenizer", build_qwen_tokenizer)
+    monkeypatch.setattr(convert, "convert_qwen_tokenizer", build_original_qwen_tokenizer)
     convert.convert_qwen_vl(save_checkpoint(tmp_path / "original", config, weights), tmp_path / "converted")
     model = load(tmp_path / "converted")
     # The prompts of the goldens are drawn from the whole vocabulary; none of their tokens stands for media.
