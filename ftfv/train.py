@@ -125,7 +125,7 @@ def _prepare_clips(args: argparse.Namespace) -> tuple[str, Path, Path]:
     print(f"\n{output / 'recipe.yaml'}:\n{text}")
     print(check_recipe(options, config).table())
     if not args.dry_run and quantization(options):
-        _check_installed("bitsandbytes", "deepspeed")
+        _check_installed("qlora", "bitsandbytes", "deepspeed")
     return args.model, output / "data", output
 
 
@@ -145,12 +145,12 @@ def _memory_limit(memory: str | None) -> int:
     raise ValueError("There is no GPU here whose memory could be asked for; pass --memory, such as 24GB.")
 
 
-def _check_installed(*packages: str) -> None:
+def _check_installed(extra: str, *packages: str) -> None:
     import importlib.util
 
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
-        raise ImportError(f"The recipe needs {' and '.join(missing)}; `pip install {' '.join(missing)}`.")
+        raise ImportError(f"The recipe needs {' and '.join(missing)}; `pip install 'ftfv[{extra}]'`.")
 
 
 def _describe(memory: Any) -> str:

@@ -13,12 +13,15 @@
 # limitations under the License.
 """The grids: those of the paper ask for its data, TRL knows the options of all of them, and mistakes are named."""
 
+import re
+
 import pytest
 import yaml
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig, TrlParser
 
 from ftfv.sweep_grid import GRIDS, Cell, grid_path, read_grid
 from ftfv.training.stages import read_recipe
+from tests.tiny import ROOT
 
 
 NAMES = sorted(str(path.relative_to(GRIDS).with_suffix("")) for path in GRIDS.rglob("*.yaml"))
@@ -109,6 +112,14 @@ def test_a_grid_of_ones_own(tmp_path):
     assert grid.seeds == (0,) and grid.tokens_per_frame == ()
     assert grid.cells[0].folder == "s4_v_10" and grid.cells[0].stages[0].env == {"A": "1"}
     assert grid.cells[1] == Cell("before", (), "model")
+
+
+def test_the_grid_of_the_documentation_is_one(tmp_path):
+    [text] = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "training.md").read_text(), flags=re.DOTALL)
+    (tmp_path / "grid.yaml").write_text(text)
+    grid = read_grid(tmp_path / "grid.yaml")
+    assert [len(cell.stages) for cell in grid.cells] == [0, 1, 1]
+    assert grid.tokens_per_frame == (16, 128)
 
 
 @pytest.mark.parametrize(
