@@ -18,9 +18,7 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `ftfv doctor`."""
-    parser.add_argument(
-        "model", metavar="MODEL", nargs="?", help="model folder or Hub id (default: none)"
-    )
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="model folder or Hub id (default: none)")
     parser.add_argument("video", metavar="VIDEO", nargs="?", help="path or URL of a video (default: a made-up one)")
     parser.add_argument("--tokens-per-frame", type=int, help="tokens per frame, K (default: the model's own)")
     parser.add_argument("--num-frames", type=int, help="frames of the video, T (default: the model's own, 8)")

@@ -29,14 +29,13 @@ from transformers.utils import (
     is_decord_available,
     is_flash_attn_2_available,
     is_torchcodec_available,
-    is_torchcodec_usable,
 )
 from transformers.utils.versions import require_version
 
 from .doctor_finding import Finding, examine
 from .modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from .processing.processing_ftfv import FTFVProcessor
-from .processing.video_decoding_ftfv import READERS
+from .processing.video_decoding_ftfv import READERS, is_torchcodec_usable
 
 
 MINIATURE = Path(__file__).parent / "assets" / "miniature"
