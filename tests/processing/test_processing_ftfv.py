@@ -185,12 +185,10 @@ def test_vllm_passes_frames_that_it_sampled_itself(tokens_per_frame):
     )
     (offsets,) = inputs["text_replacement_offsets"]
     tokens = [processor.tokenizer.encode(offset["replacement"], add_special_tokens=False) for offset in offsets]
-    counted = processor._get_num_multimodal_tokens(video_sizes=[(3, 48, 64), (3, 48, 64)], **asked)
-    assert counted["num_video_tokens"] == [3 * (tokens_per_frame or 4)] * 2
-    assert tokens == [
-        [IMAGE_TOKEN_ID] * NUM_QUERIES,
-        *([VIDEO_TOKEN_ID] * count for count in counted["num_video_tokens"]),
-    ]
+    sizes = [(3, 48, 64), (3, 48, 64)]
+    counts = processor._get_num_multimodal_tokens(video_sizes=sizes, **asked)["num_video_tokens"]
+    assert counts == [3 * (tokens_per_frame or 4)] * 2
+    assert tokens == [[IMAGE_TOKEN_ID] * NUM_QUERIES, *([VIDEO_TOKEN_ID] * number for number in counts)]
     assert processor.tokenizer.encode(processor.video_token, add_special_tokens=False) == [VIDEO_TOKEN_ID]
     assert inputs["input_ids"][0].tolist() == [token for row in tokens for token in row]
     assert all(len(inputs[name]) == 2 for name in processor.video_processor.model_input_names)
