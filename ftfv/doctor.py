@@ -27,12 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int | tuple[dict[str, object], int]:
     """Prints a line for each finding as it is made, or returns the document of `--json`; with 1 if any is bad."""
+    import warnings
+
     from transformers.utils import logging
 
     from .doctor_machine import examine_machine
     from .doctor_model import examine_model
 
     # What libraries warn of is among the findings.
+    warnings.simplefilter("ignore")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     findings = []

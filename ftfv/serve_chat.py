@@ -128,6 +128,9 @@ class FTFVChatCompletionHandler(ChatCompletionHandler):
             return task.result()
         except TimeoutError as error:
             raise too_late(self.limits) from error
+        except ValueError as error:
+            # `generate` checks some of its settings only as it begins, such as the range of `top_p`.
+            raise RefusedRequest(str(error)) from error
 
     def _validate_request(self, body: dict) -> None:
         super()._validate_request(body)

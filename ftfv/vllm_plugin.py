@@ -14,7 +14,14 @@
 """
 vLLM's plug-in: makes FTFV known in each of its processes, for its transformers backend.
 
-vLLM calls `register` through the entry point `ftfv` of the group `vllm.general_plugins`; nothing here imports vLLM.
+vLLM calls `register` through the entry point `ftfv` of the group `vllm.general_plugins`; nothing here imports vLLM. In
+an environment with vLLM, which asks for other versions than ours, `pip install --no-deps ftfv` is enough. Then
+
+    vllm serve MODEL --model-impl transformers --media-io-kwargs '{"video": {"num_frames": -1}}'
+
+answers chats with `video_url`. `-1` hands all frames to the processor, which samples as it does elsewhere; of any other
+number vLLM takes frames of its own. K is `--mm-processor-kwargs '{"tokens_per_frame": 16}'`, and for a request
+`mm_processor_kwargs` in its body.
 """
 
 import transformers
