@@ -20,7 +20,7 @@ an environment with vLLM, which asks for other versions than ours, `pip install 
     vllm serve MODEL --model-impl transformers --media-io-kwargs '{"video": {"num_frames": -1}}'
 
 answers chats with `video_url`. `-1` hands all frames to the processor, which samples as it does elsewhere; with any
-other number vLLM samples frames of its own. K is `--mm-processor-kwargs '{"tokens_per_frame": 16}'`, and for one request
+other number vLLM samples frames of its own. K is `--mm-processor-kwargs '{"tokens_per_frame": 16}'`, and for a request
 `mm_processor_kwargs` in its body.
 """
 
