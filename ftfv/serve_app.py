@@ -13,11 +13,11 @@
 # limitations under the License.
 """transformers' server with an FTFV model in it: the model, the routes that are kept, and the size of a request."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
 from transformers import PreTrainedModel, ProcessorMixin
 from transformers.cli.serving.model_manager import ModelManager
 from transformers.cli.serving.server import build_server
@@ -27,7 +27,7 @@ from .modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from .processing.pipeline_ftfv import check_agreement
 from .processing.processing_ftfv import FTFVProcessor
 from .serve_chat import FTFVChatCompletionHandler
-from .serve_media import Limits
+from .serve_media import Limits, RefusedRequest
 
 
 # The others would read files and load models without our limits.
@@ -115,7 +115,11 @@ class RequestSizeLimit:
                 # Read to its end nevertheless, or the client would not come to read the answer.
                 messages.clear()
         if num_bytes > self.max_bytes:
-            await self._refuse(num_bytes, send)
+            message = (
+                f"The request has {num_bytes} bytes; expected at most {self.max_bytes}. Send URLs in place of the "
+                "files, or start the server with a larger --max-file-size."
+            )
+            await refusal_response(413, message)(scope, receive, send)
             return
         messages.reverse()
 
@@ -124,14 +128,18 @@ class RequestSizeLimit:
 
         await self.app(scope, replay, send)
 
-    async def _refuse(self, num_bytes: int, send: Any) -> None:
-        detail = (
-            f"The request has {num_bytes} bytes; expected at most {self.max_bytes}. Send URLs in place of the files, "
-            "or start the server with a larger --max-file-size."
-        )
-        headers = [(b"content-type", b"application/json"), (b"x-should-retry", b"false")]
-        await send({"type": "http.response.start", "status": 413, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps({"detail": detail}).encode()})
+
+def refusal_response(status: int, message: str) -> JSONResponse:
+    """
+    The answer to a request that is refused, in the form in which OpenAI's clients look for the reason.
+
+    Args:
+        status (`int`): HTTP status, 400 to 499.
+        message (`str`): the reason.
+    """
+    content = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None}}
+    # Without the header they would send a request again that took too long.
+    return JSONResponse(content, status_code=status, headers={"x-should-retry": "false"})
 
 
 def build_app(manager: FTFVModelManager, limits: Limits) -> FastAPI:
@@ -155,6 +163,15 @@ def build_app(manager: FTFVModelManager, limits: Limits) -> FastAPI:
         generation_state=state,
     )
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", None) in ROUTES]
+
+    @app.exception_handler(RefusedRequest)
+    async def refuse(request: Request, error: RefusedRequest) -> JSONResponse:
+        return refusal_response(error.status, str(error))
+
+    @app.exception_handler(HTTPException)
+    async def explain(request: Request, error: HTTPException) -> JSONResponse:
+        return refusal_response(error.status_code, str(error.detail))
+
     # In base64 a file is a third larger.
     app.add_middleware(RequestSizeLimit, max_bytes=limits.max_bytes * 4 // 3 + TEXT_SIZE)
     return app

@@ -25,7 +25,6 @@ import time
 from typing import Any
 
 import torch
-from fastapi import HTTPException
 from fastapi.responses import JSONResponse, StreamingResponse
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 from transformers.cli.serving.chat_completion import ChatCompletionHandler
@@ -87,17 +86,11 @@ class FTFVChatCompletionHandler(ChatCompletionHandler):
             request_id (`str`): name of the request.
 
         Raises:
-            HTTPException: the request is refused, see [`read_chat`]; its `detail` says why.
+            RefusedRequest: see [`read_chat`].
+            HTTPException: another model, or fields that chat completions do not have.
         """
         deadline = time.monotonic() + self.limits.max_seconds
-        try:
-            return await self._answer(dict(body), request_id, deadline)
-        except RefusedRequest as refusal:
-            # Without the header the `openai` package would send a request that took too long again.
-            headers = {"x-should-retry": "false"}
-            raise HTTPException(refusal.status, detail=str(refusal), headers=headers) from refusal
-
-    async def _answer(self, body: dict, request_id: str, deadline: float) -> StreamingResponse | JSONResponse:
+        body = dict(body)
         asked = {name: body.pop(name, None) for name in ("tokens_per_frame", "num_frames")}
         self._validate_request(body)
         model_id, model, processor = self._resolve_model(body)

@@ -125,7 +125,10 @@ def _read_block(block: dict[str, Any], limits: Limits, deadline: float) -> dict[
     content = read_media(url, limits, deadline)
     if kind == "video_url":
         return {"type": "video", "video": content}
-    return {"type": "image", "image": read_image(content)}
+    try:
+        return {"type": "image", "image": read_image(content)}
+    except ValueError as error:
+        raise RefusedRequest(str(error)) from error
 
 
 def read_media(url: str, limits: Limits, deadline: float) -> bytes:

@@ -21,14 +21,14 @@ import pytest
 import torch
 
 
-fastapi = pytest.importorskip("fastapi", reason="fastapi is not installed (pip install 'ftfv[serve]')")
+pytest.importorskip("fastapi", reason="fastapi is not installed (pip install 'ftfv[serve]')")
 pytest.importorskip("openai", reason="openai is not installed (pip install 'ftfv[serve]')")
 
 from transformers.cli.serving.utils import GenerationState  # noqa: E402
 
-from ftfv.serve_app import FTFVModelManager, split_revision  # noqa: E402
+from ftfv.serve_app import FTFVModelManager, refusal_response, split_revision  # noqa: E402
 from ftfv.serve_chat import Deadline, FTFVChatCompletionHandler  # noqa: E402
-from ftfv.serve_media import Limits  # noqa: E402
+from ftfv.serve_media import Limits, RefusedRequest  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +45,16 @@ def handle(manager, limits, body):
     return asyncio.run(handler.handle_request(body, "request"))
 
 
+def test_settings_that_are_checked_late_are_refused_too(manager):
+    with pytest.raises(RefusedRequest, match="top_p"):
+        handle(manager, Limits(), request(temperature=1, top_p=2))
+
+
 def test_a_request_that_takes_too_long_is_answered_and_not_sent_again(manager):
-    with pytest.raises(fastapi.HTTPException) as refused:
+    with pytest.raises(RefusedRequest, match="takes longer than 1e-06 seconds") as refused:
         handle(manager, Limits(max_seconds=1e-6), request())
-    assert refused.value.status_code == 408
-    assert "takes longer than 1e-06 seconds" in refused.value.detail
-    assert refused.value.headers == {"x-should-retry": "false"}
+    assert refused.value.status == 408
+    assert refusal_response(408, "late").headers["x-should-retry"] == "false"
     assert handle(manager, Limits(), request()).status_code == 200
 
 
