@@ -176,9 +176,9 @@ def _download(url: str, limits: Limits, deadline: float) -> bytes:
                 _time_left(deadline, limits)
     except RefusedRequest:
         raise
-    except TimeoutError as error:
-        raise too_late(limits) from error
     except Exception as error:
+        if time.monotonic() >= deadline:
+            raise too_late(limits) from error
         raise RefusedRequest(
             f"{show_source(url)} cannot be downloaded by the server: {one_line(error)}. Check the address, or send "
             "the file as a base64 data URI."
