@@ -47,7 +47,7 @@ def handle(manager, limits, body):
 
 def test_settings_that_are_checked_late_are_refused_too(manager):
     with pytest.raises(RefusedRequest, match="top_p"):
-        handle(manager, Limits(), request(temperature=1, top_p=2))
+        handle(manager, Limits(), request(temperature=1, top_p=-0.5))
 
 
 def test_a_request_that_takes_too_long_is_answered_and_not_sent_again(manager):
