@@ -40,7 +40,8 @@ class Command:
     """What the top-level help says about a subcommand; the rest is in the module `ftfv.<name>`.
 
     The module offers `add_arguments(parser) -> None` and `run(args) -> int | None` (exit code, None for 0) and imports
-    heavy libraries inside `run`. Where it adds `--json`, `run` returns the document to print when the flag is given.
+    heavy libraries inside `run`. Where it adds `--json`, `run` returns the document to print when the flag is given,
+    or the document and the exit code.
     """
 
     summary: str
@@ -77,6 +78,14 @@ COMMANDS = {
     "train": Command(
         "evolve an image model on your own clips, or run a recipe",
         "ftfv train clips.jsonl --model ftfv-image --memory 24GB --output run",
+    ),
+    "doctor": Command(
+        "check this machine, a model and a video, and say what to mend",
+        "ftfv doctor demo/s4v/model clip.mp4 --tokens-per-frame 4",
+    ),
+    "serve": Command(
+        "serve a model to clients of OpenAI's chat completions",
+        "ftfv serve demo/s4v/model --port 8000 --max-frames 32",
     ),
     "merge": Command(
         "merge the LoRA weights of a training stage into its base model",
@@ -182,9 +191,10 @@ def _run(args: argparse.Namespace) -> int:
     if not getattr(args, "json", False):
         return args.run(args) or 0
     with _stdout_to_stderr():
-        document = args.run(args)
+        returned = args.run(args)
+    document, code = returned if isinstance(returned, tuple) else (returned, 0)
     print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
-    return 0
+    return code
 
 
 @contextlib.contextmanager

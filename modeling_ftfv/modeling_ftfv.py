@@ -543,8 +543,6 @@ class FTFVAdapter(FTFVPreTrainedModel):
     """
 )
 class FTFVModel(FTFVPreTrainedModel):
-    # A checkpoint of the whole model also holds the head.
-    _keys_to_ignore_on_load_unexpected = [r"^lm_head\."]
     # Frames that the tower and the adapter take at once where no gradient is asked for, None for all. It bounds the
     # memory that a long video needs.
     frames_per_chunk: int | None = 32
@@ -561,6 +559,12 @@ class FTFVModel(FTFVPreTrainedModel):
         self.multi_modal_projector = FTFVAdapter(config.adapter_config, FTFVTokenSampler(config))  # type: ignore[arg-type]
         self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
+
+    def _adjust_missing_and_unexpected_keys(self, loading_info: Any) -> None:
+        super()._adjust_missing_and_unexpected_keys(loading_info)
+        # A checkpoint of the whole model also holds the head. `_keys_to_ignore_on_load_unexpected` would say so, too,
+        # but vLLM reads it off this class and then leaves the head out of the whole model.
+        loading_info.unexpected_keys = {key for key in loading_info.unexpected_keys if not key.startswith("lm_head.")}
 
     def encode_frames(
         self,

@@ -21,12 +21,15 @@ from typing import Any
 import pytest
 import torch
 from accelerate import cpu_offload, disk_offload
-from transformers import BitsAndBytesConfig, QuantoConfig, TorchAoConfig
+from safetensors import safe_open
+from transformers import AutoModel, BitsAndBytesConfig, QuantoConfig, TorchAoConfig
 from transformers.exporters import DynamoConfig, DynamoExporter, OnnxConfig, OnnxExporter
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import is_flash_attn_2_available
 
-from ftfv import FTFVForConditionalGeneration
-from tests.tiny import IMAGE_TOKEN_ID, NUM_QUERIES, build_model, random_pixels, video_prompt
+from ftfv import FTFVForConditionalGeneration, FTFVModel, FTFVVisionModel
+from tests.tiny import IMAGE_TOKEN_ID, NUM_QUERIES, build_config, build_model, random_pixels, video_prompt
 
 
 def require(*packages: str) -> None:
@@ -246,3 +249,63 @@ def test_what_the_transformers_backend_of_vllm_asks_of_a_model():
     videos = model.model.get_video_features(random_pixels(2, 3), return_dict=True)
     assert videos.pooler_output.shape == (2, 12, 32)
     assert model.model.get_image_features(random_pixels(2), return_dict=True).pooler_output.shape == (2, 16, 32)
+
+
+def test_vllm_finds_a_place_for_every_weight_of_the_whole_model(saved_folder):
+    """It loads `FTFVModel` and a head of its own from one file, and leaves out what `FTFVModel` says it ignores."""
+    base, report = AutoModel.from_pretrained(saved_folder, output_loading_info=True)
+    assert type(base) is FTFVModel
+    assert not report["unexpected_keys"] and not report["missing_keys"]
+    assert FTFVModel._keys_to_ignore_on_load_unexpected is None
+    with safe_open(saved_folder / "model.safetensors", "pt") as weights:
+        names = set(weights.keys())
+    # The position table is a buffer, which vLLM loads where it is persistent.
+    assert "lm_head.weight" in names and "model.multi_modal_projector.position_table" in names
+    assert {name.removeprefix("model.") for name in names} - {"lm_head.weight"} == set(base.state_dict())
+
+
+@torch.no_grad()
+def test_vllm_puts_its_attention_into_the_language_model_alone():
+    """It names the attention in the text config, and passes what that needs, embeddings and positions to `forward`."""
+    calls = []
+
+    def attention(module, query, key, value, attention_mask, scaling=None, attention_instances=None, **kwargs):
+        calls.append((module.layer_idx, attention_instances))
+        return sdpa_attention_forward(module, query, key, value, None, scaling=scaling, is_causal=True)
+
+    ALL_ATTENTION_FUNCTIONS.register("recorded", attention)
+    try:
+        config = build_config()
+        config.text_config._attn_implementation = "recorded"
+        model = AutoModel.from_config(config).eval()
+        model.load_state_dict(build_model().model.state_dict())
+        features = model.get_video_features(random_pixels(1, 3), tokens_per_frame=torch.tensor([2])).pooler_output
+        assert calls == []
+        outputs = model(
+            inputs_embeds=features,
+            position_ids=torch.arange(6)[None],
+            use_cache=False,
+            attention_instances="of vLLM",
+            return_dict=False,
+        )
+    finally:
+        ALL_ATTENTION_FUNCTIONS._global_mapping.pop("recorded")
+    assert calls == [(0, "of vLLM"), (1, "of vLLM")]
+    assert outputs[0].shape == (1, 6, 32)
+    close(outputs[0], build_model().model.language_model(inputs_embeds=features).last_hidden_state)
+
+
+@torch.no_grad()
+def test_vllm_splits_features_into_the_rows_of_each_item():
+    """Of equal lengths they are one tensor, cut evenly; else an entry for each item, as it would be by itself."""
+    model = build_model().model
+    pixels, counts = random_pixels(2, 3), torch.tensor([2, 5])
+    ragged = model.get_video_features(pixels, torch.ones(2, 3), counts).pooler_output
+    assert [len(rows) for rows in ragged] == [6, 15]
+    for index, rows in enumerate(ragged):
+        one = slice(index, index + 1)
+        alone = model.get_video_features(pixels[one], torch.ones(1, 3), counts[one]).pooler_output
+        close(alone.reshape(-1, 32), rows)
+    assert type(model.get_encoder("image")) is type(model.get_encoder("video")) is FTFVVisionModel
+    # That is how it sees that a modality has no encoder.
+    assert type(model.get_encoder("audio")) is FTFVModel

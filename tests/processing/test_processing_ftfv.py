@@ -159,6 +159,48 @@ def test_servers_learn_where_the_tokens_of_each_medium_stand(clip):
     assert {name for name in media if len(inputs[name]) == 1} == media
 
 
+@pytest.mark.parametrize("tokens_per_frame", [None, 2])
+def test_vllm_passes_frames_that_it_sampled_itself(tokens_per_frame):
+    """
+    It calls the processor with placeholders alone, frames, and metadata whose rate may be unknown, and reads each
+    medium's tokens from its replacement; K of a request is an argument of the call and of `from_pretrained`.
+    """
+    processor = build_processor()
+    asked = {} if tokens_per_frame is None else {"tokens_per_frame": tokens_per_frame}
+    metadata = [
+        {"fps": fps, "duration": None, "total_num_frames": 3, "frames_indices": [0, 1, 2], "video_backend": "opencv"}
+        for fps in (None, 2.0)
+    ]
+    inputs = processor(
+        text=processor.image_token + processor.video_token * 2,
+        images=[image()],
+        videos=[build_frames(3), build_frames(3)],
+        video_metadata=metadata,
+        do_sample_frames=False,
+        return_text_replacement_offsets=True,
+        return_tensors="pt",
+        add_special_tokens=False,
+        truncation=False,
+        **asked,
+    )
+    (offsets,) = inputs["text_replacement_offsets"]
+    tokens = [processor.tokenizer.encode(offset["replacement"], add_special_tokens=False) for offset in offsets]
+    sizes = [(3, 48, 64), (3, 48, 64)]
+    counts = processor._get_num_multimodal_tokens(video_sizes=sizes, **asked)["num_video_tokens"]
+    assert counts == [3 * (tokens_per_frame or 4)] * 2
+    assert tokens == [[IMAGE_TOKEN_ID] * NUM_QUERIES, *([VIDEO_TOKEN_ID] * number for number in counts)]
+    assert processor.tokenizer.encode(processor.video_token, add_special_tokens=False) == [VIDEO_TOKEN_ID]
+    assert inputs["input_ids"][0].tolist() == [token for row in tokens for token in row]
+    assert all(len(inputs[name]) == 2 for name in processor.video_processor.model_input_names)
+    assert [frame_indices(frames) for frames in inputs["pixel_values_videos"]] == [[0, 1, 2]] * 2
+
+
+def test_vllm_loads_a_processor_with_the_arguments_of_a_request(saved_folder):
+    processor = FTFVProcessor.from_pretrained(saved_folder, tokens_per_frame=2)
+    inputs = processor(text="<video>", videos=build_frames(3), return_tensors="pt", tokens_per_frame=2)
+    assert count(inputs["input_ids"], VIDEO_TOKEN_ID) == [3 * 2]
+
+
 # Tokens per frame
 
 
