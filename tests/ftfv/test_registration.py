@@ -46,6 +46,7 @@ PROCESSOR_FILES = (
     "image_processing_ftfv.py",
     "media_source_ftfv.py",
     "pipeline_ftfv.py",
+    "pipeline_rows_ftfv.py",
     "processing_ftfv.py",
     "training_rows_ftfv.py",
     "video_decoding_ftfv.py",
