@@ -225,7 +225,7 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
         inputs = as_chat(inputs) if self.processor.chat_template is not None else inputs
         encoded = isinstance(inputs, Chat) and any(map(is_features, videos_of(inputs.messages)))
         processor_kwargs = self._processor_kwargs(kwargs, encoded=encoded)
-        if isinstance(inputs, dict) and isinstance(inputs["text"], (list, tuple)):
+        if isinstance(inputs, dict) and isinstance(inputs.get("text"), (list, tuple)):
             processor_kwargs.setdefault("padding_side", "left")
         ours = ("tokens_per_frame", *FRAME_ARGUMENTS, "processor_kwargs")
         others = {name: value for name, value in kwargs.items() if name not in ours}

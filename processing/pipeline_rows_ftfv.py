@@ -31,9 +31,14 @@ def pair_media(text: Any, media: dict[str, Any]) -> Any:
         media (`dict[str, Any]`): what is given under `"videos"` and `"images"`.
 
     Raises:
-        ValueError: there is not one question per video or image.
+        ValueError: there is not one question per video or image, or there are chats in place of questions.
     """
     if isinstance(text, (list, tuple)):
+        if any(isinstance(question, (list, tuple, dict)) for question in text):
+            raise ValueError(
+                f"`text` holds chats and `{next(iter(media))}` is given beside it; expected one or the other. Put the "
+                "media into the blocks of the chats."
+            )
         given = {"videos": make_list_of_videos, "images": list}
         columns = {name: given[name](values) for name, values in media.items()}
         for name, values in columns.items():
@@ -61,7 +66,7 @@ def as_chat(row: Any) -> Any:
 
     Raises:
         TypeError: it is none of them.
-        ValueError: the question is empty, or a `dict` has neither `"messages"` nor `"text"`.
+        ValueError: the question or the chat is empty, or a `dict` has neither `"messages"` nor `"text"`.
     """
     messages = getattr(row, "messages", row)
     if isinstance(row, dict):
@@ -83,7 +88,9 @@ def as_chat(row: Any) -> Any:
         raise TypeError(
             f"A row is of type {type(row).__name__}; expected a chat, or a dict with `text` and `videos` or `images`."
         )
-    if messages and all(isinstance(message, str) for message in messages):
+    if not messages:
+        raise ValueError("A chat is empty; expected at least one message.")
+    if all(isinstance(message, str) for message in messages):
         return messages
     # `datasets` gives every block the keys of all blocks.
     return Chat(
