@@ -12,7 +12,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-`ftfv ask`: answers alone on stdout, from a video that is encoded once, and for bad input one line that says what, what was expected and how to mend it.
+`ftfv ask`: answers alone on stdout, from a video that is encoded once, and for bad input one line that says what, what
+was expected and how to mend it.
 """
 
 import io
