@@ -34,7 +34,7 @@ from .pipeline_rows_ftfv import as_chat, collate_rows, pair_media, videos_of
 
 logger = logging.get_logger(__name__)
 
-# Which frames of a video are looked at; given for one of them, the value of another does not stand any longer.
+# Which frames of a video are looked at.
 FRAME_ARGUMENTS = ("num_frames", "fps", "clip")
 ARGUMENTS = ("tokens_per_frame", *FRAME_ARGUMENTS, "generate_kwargs", "streamer", "return_full_text", "batch_size")
 
@@ -105,13 +105,10 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
             generate_kwargs=generate_kwargs, **kwargs
         )
 
-        preprocess_params["processor_kwargs"] = processor_kwargs
-        frames = {"num_frames": num_frames, "fps": fps, "clip": clip}
+        ours = {"tokens_per_frame": tokens_per_frame, "num_frames": num_frames, "fps": fps, "clip": clip}
+        preprocess_params |= {name: value for name, value in ours.items() if value is not None}
         if num_frames is not None or fps is not None:
             preprocess_params |= {"num_frames": num_frames, "fps": fps}
-        ours = {"tokens_per_frame": tokens_per_frame, **frames}
-        preprocess_params |= {name: value for name, value in ours.items() if value is not None}
-
         # Those of the constructor, once there is one, stand where the call gives no other.
         constructed = getattr(self, "_preprocess_params", {}).get("processor_kwargs", {})
         preprocess_params["processor_kwargs"] = {**constructed, **processor_kwargs}
@@ -241,7 +238,8 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
             # The constructor's are meant for videos; the processor refuses those of a call.
             constructed = self._preprocess_params
             arguments |= {name: None for name in FRAME_ARGUMENTS if arguments[name] == constructed.get(name)}
-        arguments["max_num_frames"] = arguments.pop("num_frames")
+        else:
+            arguments["max_num_frames"] = arguments.pop("num_frames")
         given = {name: value for name, value in arguments.items() if value is not None}
         return {**preprocess_params.get("processor_kwargs", {}), **given}
 

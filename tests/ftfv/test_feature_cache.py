@@ -74,7 +74,7 @@ def test_only_the_same_call_is_a_hit(clip, tmp_path):
     calls: list[tuple[Any, dict[str, Any]]] = [
         (clip, {}),
         (clip, {"num_frames": 4}),
-        (clip, {"fps": 2}),
+        (clip, {"fps": 3}),
         (clip, {"clip": (0.0, 0.9)}),
         (clip, {"size": {"height": 28, "width": 28}}),
         (other, {}),
@@ -88,6 +88,9 @@ def test_only_the_same_call_is_a_hit(clip, tmp_path):
         assert len(pipe.encoded) == 1
         assert torch.equal(made.pooler_output, again.pooler_output)
         assert torch.equal(made.pooler_output, pipe.encode(video, **options).pooler_output)
+    pipe.encoded.clear()
+    cache.encode(clip, fps=2)
+    assert pipe.encoded == [], "the same four frames, asked for otherwise"
     assert len(entries(tmp_path)) == len(calls)
 
 
@@ -110,7 +113,7 @@ def test_fewer_tokens_are_taken_from_an_entry_and_more_replace_it(clip, tmp_path
 def test_other_weights_never_hit(clip, tmp_path, part):
     pipe = build_pipe()
     first = FeatureCache(tmp_path, pipe).encode(clip)
-    parameter = next(getattr(pipe.model.model, part).parameters())
+    *_, parameter = getattr(pipe.model.model, part).parameters()
     with torch.no_grad():
         parameter.view(-1)[3] += 1
     pipe.encoded.clear()

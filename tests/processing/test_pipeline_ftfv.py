@@ -492,7 +492,7 @@ def test_frames_are_chosen_where_a_video_is_encoded(clip):
     features = pipe.encode(clip)
     assert features.token_indices.shape == (1, 3, 2)
     assert pipe(videos=features, text="what ?", **GENERATE) and pipe.encode(clip, fps=2).token_indices.shape[1] == 4
-    with pytest.raises(ValueError, match="`max_num_frames` is given but the video is features"):
+    with pytest.raises(ValueError, match="`num_frames` is given but the video is features"):
         pipe(videos=features, text="what ?", num_frames=4)
     with pytest.raises(ValueError, match="`tokens_per_frame` is 3 but the features hold 2 tokens per frame"):
         pipe(videos=features, text="what ?", tokens_per_frame=3)
