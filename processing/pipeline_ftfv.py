@@ -170,6 +170,10 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
         if isinstance(text, (list, tuple)):
             if not text:
                 raise ValueError("`text` is an empty list; expected questions, chats or rows.")
+            is_chat = isinstance(text[0], dict) and "role" in text[0]
+            if not is_chat and not all(isinstance(row, str) for row in text):
+                # The base class would take a list that begins with a chat for a list of chats.
+                return super(AnyToAnyPipeline, self).__call__([as_chat(row) for row in text], **kwargs)
             text = list(text)
         elif isinstance(text, Iterable) and not isinstance(text, (str, dict, torch.utils.data.Dataset)):
             # A dataset of the library `datasets` is none that the base class knows.
