@@ -171,7 +171,8 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
             if not text:
                 raise ValueError("`text` is an empty list; expected questions, chats or rows.")
             is_chat = isinstance(text[0], dict) and "role" in text[0]
-            if not is_chat and not all(isinstance(row, str) for row in text):
+            is_prompt = self.processor.chat_template is None or all(isinstance(row, str) for row in text)
+            if not is_chat and not is_prompt:
                 # The base class would take a list that begins with a chat for a list of chats.
                 return super(AnyToAnyPipeline, self).__call__([as_chat(row) for row in text], **kwargs)
             text = list(text)
