@@ -167,19 +167,24 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
             text = pair_media(text, media)
         elif media:
             return super().__call__(text=text, videos=videos, images=images, **kwargs)
+        rows: Any = None
         if isinstance(text, (list, tuple)):
             if not text:
                 raise ValueError("`text` is an empty list; expected questions, chats or rows.")
-            is_chat = isinstance(text[0], dict) and "role" in text[0]
-            is_prompt = self.processor.chat_template is None or all(isinstance(row, str) for row in text)
-            if not is_chat and not is_prompt:
-                # The base class would take a list that begins with a chat for a list of chats.
-                return super(AnyToAnyPipeline, self).__call__([as_chat(row) for row in text], **kwargs)
             text = list(text)
+            is_chat = isinstance(text[0], dict) and "role" in text[0]
+            if not is_chat and not all(isinstance(row, str) for row in text):
+                rows = text
         elif isinstance(text, Iterable) and not isinstance(text, (str, dict, torch.utils.data.Dataset)):
-            # A dataset of the library `datasets` is none that the base class knows.
-            text = (row for row in text)
-        return super().__call__(text=text, **kwargs)
+            # A generator, or a dataset of the library `datasets`, which the base class does not know.
+            rows = (row for row in text)
+        if rows is None:
+            return super().__call__(text=text, **kwargs)
+        if self.processor.chat_template is not None:
+            chats = map(as_chat, rows)
+            rows = list(chats) if isinstance(rows, list) else (chat for chat in chats)
+        # Not by the nearest base class, which takes rows that begin with a chat for chats.
+        return super(AnyToAnyPipeline, self).__call__(rows, **kwargs)
 
     def encode(self, videos: Any, **kwargs: Any) -> Any:
         """
