@@ -105,7 +105,7 @@ class FTFVFeaturesOutput(BaseModelOutputWithPooling):
         ragged = len({len(video) for video in tokens}) > 1
         timed = all(video.frame_times is not None for video in videos)
         return cls(
-            pooler_output=tokens if ragged else torch.stack(tokens),
+            pooler_output=tokens if ragged else torch.stack(tokens),  # type: ignore[arg-type]
             responses=_pad_and_stack([video.responses[0] for video in videos], 0),
             token_indices=_pad_and_stack([video.token_indices[0] for video in videos], -1),
             frame_times=_pad_and_stack([video.frame_times[0] for video in videos], math.nan) if timed else None,
@@ -1006,7 +1006,8 @@ class FTFVForConditionalGeneration(FTFVPreTrainedModel, GenerationMixin):
             tokens_per_frame = model_kwargs.get("tokens_per_frame") if modality == "video" else None
             features[modality] = None if given is None else self.model.take_features(given, tokens_per_frame)
         model_kwargs["mm_encoder_outputs"] = features
-        return super()._prepare_multimodal_encoder_kwargs_for_generation(model_kwargs)  # type: ignore[misc]
+        prepared: Any = super()._prepare_multimodal_encoder_kwargs_for_generation(model_kwargs)  # type: ignore[misc]
+        return prepared
 
     def prepare_inputs_for_generation(
         self,
