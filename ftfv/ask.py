@@ -11,29 +11,40 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""`ftfv ask`: a video and a question in, an answer out."""
+"""`ftfv ask`: a conversation over one video, which is encoded once."""
 
 import argparse
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `ftfv ask`."""
     parser.add_argument("video", metavar="VIDEO", help="path or URL of a video")
-    parser.add_argument("question", metavar="QUESTION", help="what to ask about it")
+    parser.add_argument(
+        "questions",
+        metavar="QUESTION",
+        nargs="*",
+        help="what to ask about it, before the options; several are answered each by itself, and without any a "
+        "conversation reads them from the terminal, one a line, until it ends (Ctrl-D)",
+    )
     parser.add_argument("--model", required=True, help="model folder or Hub id")
     parser.add_argument("--tokens-per-frame", type=int, help="tokens per frame, K (default: the model's own)")
     parser.add_argument(
         "--num-frames", type=int, help="frames to look at (default: 8; fewer where a video is shorter)"
     )
     parser.add_argument("--max-new-tokens", type=int, default=64, help="longest answer in tokens (default: 64)")
+    parser.add_argument("--cache", metavar="DIR", help="folder that keeps the features of videos for the next time")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(args: argparse.Namespace) -> dict[str, object] | None:
-    """Prints the answer, or returns it as the document of `--json`."""
+    """Prints the answers, or returns them as the document of `--json`."""
     from transformers import pipeline
     from transformers.utils import logging
 
+    from .feature_cache import FeatureCache
     from .model_folder import check_model_folder
 
     logging.set_verbosity_warning()
@@ -43,19 +54,68 @@ def run(args: argparse.Namespace) -> dict[str, object] | None:
         raise ValueError(f"--num-frames is {args.num_frames}; expected at least 1.")
     if args.max_new_tokens < 1:
         raise ValueError(f"--max-new-tokens is {args.max_new_tokens}; expected at least 1.")
+    if not all(question.strip() for question in args.questions):
+        raise ValueError("The question is empty; expected text to answer, such as 'What happens in the video?'.")
     pipe = pipeline("video-text-to-text", model=args.model)
-    [answer] = pipe(
-        videos=args.video,
-        text=args.question,
-        tokens_per_frame=args.tokens_per_frame,
-        num_frames=args.num_frames,
-        max_new_tokens=args.max_new_tokens,
-        generate_kwargs={"do_sample": False},
-        return_full_text=False,
-    )
-    text = answer["generated_text"].strip()
-    if args.json:
-        tokens_per_frame = args.tokens_per_frame or pipe.processor.video_processor.tokens_per_frame
-        return {"video": args.video, "question": args.question, "answer": text, "tokens_per_frame": tokens_per_frame}
-    print(text)
-    return None
+    encode = pipe.encode if args.cache is None else FeatureCache(args.cache, pipe).encode
+    features = encode(args.video, tokens_per_frame=args.tokens_per_frame, num_frames=args.num_frames)
+
+    def answer(chat: list[dict[str, Any]]) -> str:
+        [output] = pipe(
+            text=chat,
+            max_new_tokens=args.max_new_tokens,
+            generate_kwargs={"do_sample": False},
+            return_full_text=False,
+        )
+        return output["generated_text"].strip()
+
+    turns = []
+    for question, text in converse(features, args.questions, answer):
+        turns.append({"question": question, "answer": text})
+        if not args.json:
+            print(text, flush=True)
+    if not args.json:
+        return None
+    document = {"video": args.video, "tokens_per_frame": features.token_indices.shape[-1]}
+    return {**document, **turns[0]} if len(args.questions) == 1 else {**document, "answers": turns}
+
+
+def converse(
+    features: Any, questions: list[str], answer: Callable[[list[dict[str, Any]]], str]
+) -> Iterator[tuple[str, str]]:
+    """
+    Questions with their answers: those given, each as a chat of its own, or those of the terminal as the turns of one.
+
+    Args:
+        features: the video, as `encode` of the pipeline returns it.
+        questions (`list[str]`): what to ask; none for the terminal.
+        answer (`Callable`): from a chat to the next turn of the assistant.
+    """
+    video = {"type": "video", "video": features}
+    if questions:
+        for question in questions:
+            yield question, answer([{"role": "user", "content": [video, _text(question)]}])
+        return
+    chat: list[dict[str, Any]] = []
+    for question in read_questions():
+        content = [_text(question)] if chat else [video, _text(question)]
+        chat.append({"role": "user", "content": content})
+        text = answer(chat)
+        chat.append({"role": "assistant", "content": [_text(text)]})
+        yield question, text
+
+
+def read_questions() -> Iterator[str]:
+    """The lines of stdin that are not blank; a person is prompted for them on stderr."""
+    while True:
+        if sys.stdin.isatty():
+            print("> ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            return
+        if line.strip():
+            yield line.strip()
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}

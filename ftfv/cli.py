@@ -56,7 +56,7 @@ COMMANDS = {
         "ftfv demo --output demo",
     ),
     "ask": Command(
-        "answer a question about a video",
+        "answer questions about a video, or hold a conversation over it",
         'ftfv ask clip.mp4 "which way does the red circle move ?" --model demo/s4v/model --tokens-per-frame 4',
     ),
     "look": Command(

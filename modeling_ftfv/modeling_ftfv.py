@@ -20,6 +20,7 @@ Shapes in comments: V videos, T frames, F frames of a whole call, M patches, D v
 C language width.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -67,10 +68,48 @@ class FTFVFeaturesOutput(BaseModelOutputWithPooling):
     token_indices (`torch.LongTensor` of shape `(num_videos, num_frames, tokens_per_frame)` or
         `(num_images, num_tokens)`): Indices of the kept queries in the order of the tokens, -1 where a frame is
         padding or keeps fewer than another.
+    frame_times (`torch.Tensor` of shape `(num_videos, num_frames)`, *optional*): Seconds from the start of the video
+        to each frame, fp64, where whoever decoded it has put them here; NaN where a frame is padding.
     """
 
     responses: torch.Tensor | None = None
     token_indices: torch.Tensor | None = None
+    frame_times: torch.Tensor | None = None
+
+    def split(self) -> list["FTFVFeaturesOutput"]:
+        """
+        Features of each video by itself: without padding and without the states of the vision tower, so what is kept
+        of a video to ask about it again. Their tensors are parts of these.
+        """
+        videos = []
+        for index, token_indices in enumerate(self.token_indices):
+            real = token_indices[:, 0] >= 0
+            token_indices = token_indices[real]
+            videos.append(
+                type(self)(
+                    pooler_output=self.pooler_output[index][None],
+                    responses=self.responses[index, real][None],
+                    token_indices=token_indices[:, token_indices[0] >= 0][None],
+                    frame_times=None if self.frame_times is None else self.frame_times[index, real][None],
+                )
+            )
+        return videos
+
+    @classmethod
+    def merge(cls, videos: list["FTFVFeaturesOutput"]) -> "FTFVFeaturesOutput":
+        """
+        Features of a batch out of those of each of its videos, as [`~FTFVFeaturesOutput.split`] returns them. The
+        result may be changed without changing them.
+        """
+        tokens = [video.pooler_output[0] for video in videos]
+        ragged = len({len(video) for video in tokens}) > 1
+        timed = all(video.frame_times is not None for video in videos)
+        return cls(
+            pooler_output=tokens if ragged else torch.stack(tokens),  # type: ignore[arg-type]
+            responses=_pad_and_stack([video.responses[0] for video in videos], 0),
+            token_indices=_pad_and_stack([video.token_indices[0] for video in videos], -1),
+            frame_times=_pad_and_stack([video.frame_times[0] for video in videos], math.nan) if timed else None,
+        )
 
 
 @auto_docstring(
@@ -760,6 +799,40 @@ class FTFVModel(FTFVPreTrainedModel):
             **kwargs,
         )["video"]
 
+    def take_features(
+        self, features: BaseModelOutputWithPooling, tokens_per_frame: int | torch.LongTensor | None = None
+    ) -> FTFVFeaturesOutput:
+        r"""
+        A copy of features computed before, which a call may change, with the tokens that it asks for.
+
+        Args:
+            features (`FTFVFeaturesOutput`):
+                From [`~FTFVModel.get_video_features`] of this model. Other outputs with a `pooler_output` are taken
+                as they are.
+            tokens_per_frame (`int` or `torch.LongTensor` of shape `(num_videos,)`, *optional*):
+                Tokens to keep of each frame, all that there are when not given. Fewer than there are, are those that
+                encoding with this number would keep, in the same order.
+
+        Raises:
+            ValueError: there are not as many, or fewer are asked for of a `token_sampler` other than `"weighted"`.
+        """
+        token_indices = features.get("token_indices")
+        if token_indices is None or tokens_per_frame is None:
+            return FTFVFeaturesOutput(
+                pooler_output=features["pooler_output"],
+                responses=features.get("responses"),
+                token_indices=token_indices,
+                frame_times=features.get("frame_times"),
+            )
+        videos = FTFVFeaturesOutput(**features).split()
+        sampler = self.multi_modal_projector.sampler
+        for video, count in zip(videos, self._check_tokens_per_frame(tokens_per_frame, len(videos)), strict=True):
+            kept = sampler.narrow(video.responses, video.token_indices, count)
+            tokens = video.pooler_output.unflatten(1, video.token_indices.shape[1:])
+            video.pooler_output = tokens.gather(2, kept[..., None].expand(-1, -1, -1, tokens.shape[-1])).flatten(1, 2)
+            video.token_indices = video.token_indices.gather(2, kept)
+        return FTFVFeaturesOutput.merge(videos)
+
     def unused_frame(self) -> torch.Tensor:
         """
         Zero, made of an empty frame's features. A distributed training adds it to batches without media: sharded
@@ -862,21 +935,29 @@ class FTFVModel(FTFVPreTrainedModel):
         tokens_per_frame (`int` or `torch.LongTensor` of shape `(num_videos,)`, *optional*):
             Tokens that each frame of a video keeps, `config.tokens_per_frame` when not given.
         mm_encoder_outputs (`dict[str, FTFVFeaturesOutput]`, *optional*):
-            Features computed before, under `"image"` and `"video"`, in place of pixels.
+            Features computed before, under `"image"` and `"video"`, in place of the pixels of that kind; with
+            `tokens_per_frame` those of videos are narrowed to it, see [`~FTFVModel.take_features`].
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("You must specify exactly one of `input_ids` or `inputs_embeds`.")
         has_pixels = pixel_values is not None or pixel_values_videos is not None
-        if has_pixels and mm_encoder_outputs:
-            raise ValueError("You cannot specify pixels and `mm_encoder_outputs` at the same time; pass one of them.")
+        features = {}
+        for modality, pixels in (("image", pixel_values), ("video", pixel_values_videos)):
+            given = (mm_encoder_outputs or {}).get(modality)
+            if given is not None and pixels is not None:
+                raise ValueError(
+                    f"You cannot specify pixels and `mm_encoder_outputs` at the same time for the {modality}s of a "
+                    "call; pass one of them."
+                )
+            if given is not None:
+                features[modality] = self.take_features(given, tokens_per_frame if modality == "video" else None)
 
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
-        if self.training and not has_pixels and not mm_encoder_outputs and _is_distributed():
+        if self.training and not has_pixels and not features and _is_distributed():
             inputs_embeds = inputs_embeds + self.unused_frame().to(inputs_embeds.dtype)  # type: ignore[assignment]
-        features = mm_encoder_outputs or {}
         if has_pixels:
-            features = self.encode_media(pixel_values, pixel_values_videos, video_frame_mask, tokens_per_frame)
+            features |= self.encode_media(pixel_values, pixel_values_videos, video_frame_mask, tokens_per_frame)
         if features:
             for modality in ("image", "video"):
                 inputs_embeds = self.merge_features(
@@ -921,6 +1002,16 @@ class FTFVForConditionalGeneration(FTFVPreTrainedModel, GenerationMixin):
 
     def get_output_embeddings(self) -> nn.Module:
         return self.lm_head
+
+    def _prepare_multimodal_encoder_kwargs_for_generation(self, model_kwargs: dict[str, Any]) -> dict[str, Any]:
+        # `generate` changes features in place, for beams; the caller's are asked about again.
+        features = dict(model_kwargs.get("mm_encoder_outputs") or {})
+        for modality, given in features.items():
+            tokens_per_frame = model_kwargs.get("tokens_per_frame") if modality == "video" else None
+            features[modality] = None if given is None else self.model.take_features(given, tokens_per_frame)
+        model_kwargs["mm_encoder_outputs"] = features
+        prepared: Any = super()._prepare_multimodal_encoder_kwargs_for_generation(model_kwargs)  # type: ignore[misc]
+        return prepared
 
     def prepare_inputs_for_generation(
         self,
@@ -991,7 +1082,8 @@ class FTFVForConditionalGeneration(FTFVPreTrainedModel, GenerationMixin):
         tokens_per_frame (`int` or `torch.LongTensor` of shape `(num_videos,)`, *optional*):
             Tokens that each frame of a video keeps, `config.tokens_per_frame` when not given.
         mm_encoder_outputs (`dict[str, FTFVFeaturesOutput]`, *optional*):
-            Features computed before, under `"image"` and `"video"`, in place of pixels.
+            Features computed before, under `"image"` and `"video"`, in place of the pixels of that kind; with
+            `tokens_per_frame` those of videos are narrowed to it, see [`~FTFVModel.take_features`].
 
         Example:
 
@@ -1087,6 +1179,15 @@ def _scatter_frames(
     output = values.new_full((shape[0] * shape[1], *values.shape[1:]), fill)
     output[frame_indices] = values
     return output.unflatten(0, shape)
+
+
+def _pad_and_stack(videos: list[torch.Tensor], fill: float) -> torch.Tensor:
+    """From tensors of any shapes to one of the largest, `(num_videos, ...)`, padding filled with `fill`."""
+    shape = [max(sizes) for sizes in zip(*(video.shape for video in videos), strict=True)]
+    output = videos[0].new_full((len(videos), *shape), fill)
+    for index, video in enumerate(videos):
+        output[(index, *map(slice, video.shape))] = video
+    return output
 
 
 def _is_distributed() -> bool:

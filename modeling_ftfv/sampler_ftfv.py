@@ -87,5 +87,46 @@ class FTFVTokenSampler(nn.Module):
             kept = kept.gather(-1, order)
         return kept
 
+    def narrow(
+        self, responses: torch.Tensor, token_indices: torch.LongTensor, tokens_per_frame: int
+    ) -> torch.LongTensor:
+        r"""
+        Chooses among tokens kept before: those that `forward` would keep with a smaller K, in the same order.
+
+        Args:
+            responses (`torch.Tensor` of shape `(..., num_query_tokens)`):
+                What `forward` was given.
+            token_indices (`torch.LongTensor` of shape `(..., kept_tokens)`):
+                What it returned.
+            tokens_per_frame (`int`):
+                Number of them to keep.
+
+        Returns:
+            `torch.LongTensor` of shape `(..., tokens_per_frame)`: positions in `token_indices`.
+
+        Raises:
+            ValueError: there are not as many, or fewer are asked for of a `token_sampler` other than `"weighted"`,
+            whose choices are not nested.
+        """
+        available = token_indices.shape[-1]
+        if not 1 <= tokens_per_frame <= available:
+            raise ValueError(
+                f"`tokens_per_frame` is {tokens_per_frame} but the features hold {available} tokens per frame; "
+                f"expected 1 to {available}. Encode the video again for more."
+            )
+        if tokens_per_frame == available:
+            return torch.arange(available, device=token_indices.device).expand(token_indices.shape)
+        if self.config.token_sampler != "weighted":
+            raise ValueError(
+                f"`tokens_per_frame` is {tokens_per_frame} but the features hold {available} tokens per frame, which "
+                f"`token_sampler={self.config.token_sampler!r}` would choose anew. Encode the video again with "
+                f"{tokens_per_frame}; only 'weighted' keeps its best ones."
+            )
+        # Equal responses go to the lower query, so in the order of the queries first.
+        by_query = token_indices.argsort(dim=-1)
+        ranked = responses.float().gather(-1, token_indices.gather(-1, by_query))
+        best = ranked.sort(dim=-1, descending=True, stable=True).indices[..., :tokens_per_frame]
+        return by_query.gather(-1, best).sort(dim=-1).values
+
 
 __all__ = ["FTFVTokenSampler"]

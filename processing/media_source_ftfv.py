@@ -23,6 +23,7 @@ from urllib.request import Request, urlopen
 import numpy as np
 import torch
 from PIL import Image
+from transformers.utils import ModelOutput
 
 
 # Folder that relative media paths start from; a recipe sets it in its `env`.
@@ -40,7 +41,8 @@ def make_list_of_videos(videos: Any) -> list[Any]:
     A video is a path (of a video, of a `.npy` frame cache, or of a folder of frames), a URL, a data URI, the bytes of
     a file or an open file; an array or tensor `(num_frames, height, width, channels)` or `(num_frames, channels,
     height, width)`; or a list of frames, each a PIL image, an array or a tensor, or the path of an image. One frame
-    alone is a video of one frame, and a 5-dimensional array a batch.
+    alone is a video of one frame, and a 5-dimensional array a batch. Features of videos, as the model's
+    `get_video_features` returns them, become those of each video.
 
     Raises:
         TypeError: something else is among them.
@@ -50,6 +52,8 @@ def make_list_of_videos(videos: Any) -> list[Any]:
         if videos and (all(map(_is_frame, videos)) or all(map(is_image_path, videos))):
             return [list(videos)]
         return [video for item in videos for video in make_list_of_videos(item)]
+    if is_features(videos):
+        return videos.split()
     if is_image_path(videos) or _is_frame(videos):
         return [[videos]]
     if isinstance(videos, (np.ndarray, torch.Tensor)):
@@ -62,9 +66,14 @@ def make_list_of_videos(videos: Any) -> list[Any]:
     if _is_location(videos):
         return [os.fspath(videos) if isinstance(videos, os.PathLike) else videos]
     raise TypeError(
-        f"A video is of type {type(videos).__name__}; expected a path, URL, bytes, an open file, an array, a tensor "
-        "or a list of frames."
+        f"A video is of type {type(videos).__name__}; expected a path, URL, bytes, an open file, an array, a tensor, "
+        "a list of frames, or features."
     )
+
+
+def is_features(video: Any) -> bool:
+    """Whether `video` is what the model's `get_video_features` returns, or an element of `make_list_of_videos` is."""
+    return isinstance(video, ModelOutput) and "token_indices" in video
 
 
 def in_memory(video: Any) -> bool:

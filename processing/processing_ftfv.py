@@ -20,12 +20,13 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessorMixin
 from transformers.utils import auto_docstring
 
 from .control_tokens_ftfv import keep_as_text, protect_control_tokens
-from .media_source_ftfv import make_list_of_videos
+from .media_source_ftfv import is_features, make_list_of_videos
 from .training_rows_ftfv import TrainingRows
 
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 # Written into every processor_config.json, so that a saved folder works in an environment without this package.
 AUTO_MAP = {"AutoProcessor": "processing_ftfv.FTFVProcessor"}
+
+# What of a call chooses the frames of a video or changes their pixels, which is over where features are given.
+FRAME_OPTIONS = ("num_frames", "fps", "max_num_frames", "clip", "size", "video_backend", "video_metadata")
 
 # Set by a recipe's `env` to train one model for every K: "2-16" draws K per batch, log-uniform, both ends included.
 TOKENS_PER_FRAME_RANGE = "FTFV_TOKENS_PER_FRAME_RANGE"
@@ -81,7 +85,8 @@ class FTFVProcessor(ProcessorMixin):
         custom_intro="""
         Prepares text, images and videos for the model. Besides what the base class takes there are, for videos,
         `tokens_per_frame`, `max_num_frames`, `clip`, `video_backend` and `frame_timestamps`
-        ([`FTFVVideoProcessorKwargs`]).
+        ([`FTFVVideoProcessorKwargs`]). A video may also be features computed before, as the model's
+        `get_video_features` returns them, with `tokens_per_frame` at most what they hold.
         """
     )
     def __call__(
@@ -92,11 +97,13 @@ class FTFVProcessor(ProcessorMixin):
             `BatchFeature` with `input_ids` and `attention_mask` `(batch_size, sequence_length)`, for images
             `pixel_values` `(num_images, 3, height, width)`, and for videos `pixel_values_videos`
             `(num_videos, num_frames, 3, height, width)`, `video_frame_mask` `(num_videos, num_frames)` and
-            `tokens_per_frame` `(num_videos,)`.
+            `tokens_per_frame` `(num_videos,)`; for features in place of videos `mm_encoder_outputs`, with a copy of
+            them under `"video"`, and `tokens_per_frame`.
 
         Raises:
             ValueError: the placeholders of the text do not match the media, `tokens_per_frame` is out of range, or a
-                prompt is longer than the tokenizer's `model_max_length` (except with a loss mask, for training).
+                prompt is longer than the tokenizer's `model_max_length` (except with a loss mask, for training);
+                features are given beside videos, or with arguments that choose frames.
         """
         # Offsets are asked for when a loss mask will be made, that is in training only.
         training = kwargs.get("return_text_replacement_offsets")
@@ -192,6 +199,11 @@ class FTFVProcessor(ProcessorMixin):
         super().validate_inputs(images=images, text=text, videos=videos, audio=audio, **kwargs)
 
     def _process_videos(self, videos: Any, **kwargs: Any) -> Any:
+        timed = kwargs.get("frame_timestamps")
+        kwargs["frame_timestamps"] = self.video_processor.frame_timestamps if timed is None else timed
+        if any(map(is_features, videos)):
+            processed = self._process_features(videos, **kwargs)
+            return processed, [self.replace_features_token(video, **kwargs) for video in videos]
         tokens_per_frame = kwargs.get("tokens_per_frame")
         if tokens_per_frame is None:
             tokens_per_frame = self.video_processor.tokens_per_frame
@@ -200,13 +212,40 @@ class FTFVProcessor(ProcessorMixin):
                 f"`tokens_per_frame` is {tokens_per_frame}; expected 1 to {self.num_query_tokens}, the adapter's "
                 "number of query tokens."
             )
-        timed = kwargs.get("frame_timestamps")
-        kwargs["frame_timestamps"] = self.video_processor.frame_timestamps if timed is None else timed
         if kwargs["frame_timestamps"]:
             kwargs["return_metadata"] = True
         processed = self.video_processor(videos, **kwargs)
         count = len(processed["tokens_per_frame"])
         return processed, [self.replace_video_token(processed, index, **kwargs) for index in range(count)]
+
+    def _process_features(self, videos: list[Any], **kwargs: Any) -> dict[str, Any]:
+        if not all(map(is_features, videos)):
+            raise ValueError(
+                f"{sum(map(is_features, videos))} of {len(videos)} videos are features and the others are not; "
+                "expected all or none in one call. Encode the others too."
+            )
+        option = next((name for name in FRAME_OPTIONS if kwargs.get(name) is not None), None)
+        if option is not None:
+            raise ValueError(
+                f"`{option}` is given but the video is features, whose frames were chosen before. Leave it out, or "
+                "encode the video again with it."
+            )
+        return {
+            "mm_encoder_outputs": {"video": type(videos[0]).merge(videos)},
+            "tokens_per_frame": torch.tensor([tokens_of_features(video, **kwargs) for video in videos]),
+        }
+
+    def replace_features_token(self, features: Any, **kwargs: Any) -> str:
+        """The placeholders of one video that is features, as [`replace_video_token`] writes them for frames."""
+        tokens = self.video_token * tokens_of_features(features, **kwargs)
+        if not kwargs.get("frame_timestamps"):
+            return tokens * features.token_indices.shape[1]
+        if features.frame_times is None:
+            raise ValueError(
+                "`frame_timestamps` needs the times of the frames, which the features do not hold; encode the video "
+                "by `VideoTextToTextPipeline.encode`, or leave it off."
+            )
+        return " ".join(f"{seconds:.1f}s: {tokens}" for seconds in features.frame_times[0].tolist())
 
     def replace_video_token(self, video_inputs: dict, video_idx: int, **kwargs: Any) -> str:
         num_frames = int(video_inputs["video_frame_mask"][video_idx].sum())
@@ -250,6 +289,24 @@ class FTFVProcessor(ProcessorMixin):
             tokens_per_frame = kwargs.get("tokens_per_frame") or self.video_processor.tokens_per_frame
             counts["num_video_tokens"] = [num_frames * tokens_per_frame for num_frames, _, _ in video_sizes]
         return MultiModalData(**counts)
+
+
+def tokens_of_features(features: Any, tokens_per_frame: int | None = None, **kwargs: Any) -> int:
+    """
+    Tokens that each frame of a video costs that is given as features: those asked for, or all that they hold.
+
+    Raises:
+        ValueError: they do not hold as many.
+    """
+    available = features.token_indices.shape[-1]
+    if tokens_per_frame is None:
+        return available
+    if not 1 <= tokens_per_frame <= available:
+        raise ValueError(
+            f"`tokens_per_frame` is {tokens_per_frame} but the features hold {available} tokens per frame; expected 1 "
+            f"to {available}. Encode the video again for more."
+        )
+    return tokens_per_frame
 
 
 def draw_tokens_per_frame(text: list[str] | str | None, num_query_tokens: int) -> int | None:

@@ -29,7 +29,7 @@ from transformers.video_processing_utils import BaseVideoProcessor
 from transformers.video_utils import VideoInput, VideoMetadata, make_batched_metadata
 
 from .frame_source_ftfv import FramesReader
-from .media_source_ftfv import in_memory, is_list_of_image_paths, make_list_of_videos, split_clip
+from .media_source_ftfv import in_memory, is_features, is_list_of_image_paths, make_list_of_videos, split_clip
 from .video_decoding_ftfv import read_video
 
 
@@ -102,6 +102,8 @@ class FTFVVideoProcessor(BaseVideoProcessor):
         sources = make_list_of_videos(videos)
         if not sources:
             raise ValueError("There are no videos; expected at least one.")
+        if any(map(is_features, sources)):
+            raise ValueError("A video is features, which need no preprocessing; give them to `FTFVProcessor`.")
         asked = any(kwargs.get(name) is not None for name in ("num_frames", "fps", "max_num_frames", "clip"))
         if kwargs.get("do_sample_frames") and not asked and any(map(is_list_of_image_paths, sources)):
             # The common tests of transformers ask for this error, in these words.

@@ -12,28 +12,36 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-`ftfv ask`: one answer on stdout, and for bad input one line that says what, what was expected and how to mend it.
+`ftfv ask`: answers alone on stdout, from a video that is encoded once, and for bad input one line that says what, what
+was expected and how to mend it.
 """
 
+import io
 import json
 
 import av
 import numpy as np
 import pytest
+from transformers import pipeline
 
+from ftfv import FTFVVisionModel
+from ftfv.ask import read_questions
 from ftfv.cli import main
+
+
+QUESTION = "which way does the shape move ?"
 
 
 @pytest.fixture
 def ask(saved_folder, clip):
-    def run(video=clip, question="which way does the shape move ?", *options, model=saved_folder):
-        return main(["ask", str(video), question, "--model", str(model), "--max-new-tokens", "3", *options])
+    def run(video=clip, *words, model=saved_folder):
+        return main(["ask", str(video), *words, "--model", str(model), "--max-new-tokens", "3"])
 
     return run
 
 
-def test_the_answer_is_all_that_stdout_gets(ask, capsys):
-    assert ask() == 0
+def test_the_answer_is_all_that_stdout_gets(ask, clip, capsys):
+    assert ask(clip, QUESTION) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
@@ -42,6 +50,77 @@ def test_json_is_one_document(ask, clip, capsys):
     document = json.loads(capsys.readouterr().out)
     assert document["video"] == clip and document["question"] == "which way ?"
     assert document["tokens_per_frame"] == 2
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """How many frames went through the vision tower in each of its calls."""
+    calls, forward = [], FTFVVisionModel.forward
+
+    def count(self, pixel_values, **kwargs):
+        calls.append(len(pixel_values))
+        return forward(self, pixel_values, **kwargs)
+
+    monkeypatch.setattr(FTFVVisionModel, "forward", count)
+    return calls
+
+
+QUESTIONS = ["which way ?", "what moves ?", "what does the red circle ?"]
+
+
+def test_several_questions_are_answered_each_by_itself(ask, clip, capsys, encoded):
+    alone = []
+    for question in QUESTIONS:
+        assert ask(clip, question) == 0
+        alone.append(capsys.readouterr().out)
+    encoded.clear()
+    assert ask(clip, *QUESTIONS) == 0
+    assert capsys.readouterr().out == "".join(alone) and encoded == [8]
+    assert ask(clip, *QUESTIONS, "--json", "--tokens-per-frame", "2") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [turn["question"] for turn in document["answers"]] == QUESTIONS and document["tokens_per_frame"] == 2
+
+
+def test_a_conversation_keeps_its_turns(ask, clip, saved_folder, capsys, monkeypatch, encoded):
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join([QUESTIONS[0], "", "  ", *QUESTIONS[1:]])))
+    assert ask(clip) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and encoded == [8]
+
+    pipe = pipeline("video-text-to-text", model=str(saved_folder))
+    chat = []
+    for question, line in zip(QUESTIONS, lines, strict=True):
+        video = [] if chat else [{"type": "video", "path": clip}]
+        chat.append({"role": "user", "content": [*video, {"type": "text", "text": question}]})
+        (answer,) = pipe(text=chat, max_new_tokens=3, do_sample=False, return_full_text=False)
+        assert line == answer["generated_text"].strip()
+        chat.append({"role": "assistant", "content": [{"type": "text", "text": line}]})
+
+
+def test_a_conversation_without_questions_ends(ask, clip, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert ask(clip, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["answers"] == []
+
+
+def test_a_person_is_prompted_on_stderr(capsys, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal("which ?\n\n what ? "))
+    assert list(read_questions()) == ["which ?", "what ?"]
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err == "> " * 4
+
+
+def test_features_are_kept_in_a_folder(ask, clip, tmp_path, capsys, encoded):
+    folder = tmp_path / "features"
+    for _ in range(2):
+        assert ask(clip, "which way ?", "--cache", str(folder)) == 0
+    assert ask(clip, "which way ?") == 0
+    assert len(set(capsys.readouterr().out.splitlines())) == 1
+    assert encoded == [8, 8] and len(list(folder.rglob("*.safetensors"))) == 1
 
 
 def test_more_frames_than_there_are_give_all_of_them(ask, clip, caplog):
@@ -98,7 +177,7 @@ def write_clip(path):
 def test_bad_media_give_one_line(ask, tmp_path, capsys, kind, message):
     import re
 
-    assert ask(write_bad_media(kind, tmp_path)) == 1
+    assert ask(write_bad_media(kind, tmp_path), QUESTION) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     [line] = captured.err.splitlines()
@@ -122,14 +201,14 @@ def test_bad_arguments_give_one_line(ask, clip, capsys, question, options, messa
     assert line.startswith("ftfv ask: error: ") and message in line, line
 
 
-def test_bad_models_give_one_line(ask, tmp_path, capsys):
-    assert ask(model=tmp_path / "nothing") == 1
+def test_bad_models_give_one_line(ask, clip, tmp_path, capsys):
+    assert ask(clip, QUESTION, model=tmp_path / "nothing") == 1
     assert "No model folder" in capsys.readouterr().err
-    assert ask(model=tmp_path) == 1
+    assert ask(clip, QUESTION, model=tmp_path) == 1
     assert "No config.json in the folder" in capsys.readouterr().err
     (tmp_path / "adapter_config.json").write_text("{}")
-    assert ask(model=tmp_path) == 1
+    assert ask(clip, QUESTION, model=tmp_path) == 1
     assert "Merge it with `ftfv merge` first" in capsys.readouterr().err
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    assert ask(model=tmp_path) == 1
+    assert ask(clip, QUESTION, model=tmp_path) == 1
     assert "is of type 'llama'; expected 'ftfv'" in capsys.readouterr().err

@@ -46,6 +46,7 @@ PROCESSOR_FILES = (
     "image_processing_ftfv.py",
     "media_source_ftfv.py",
     "pipeline_ftfv.py",
+    "pipeline_rows_ftfv.py",
     "processing_ftfv.py",
     "training_rows_ftfv.py",
     "video_decoding_ftfv.py",
@@ -81,6 +82,16 @@ pipe = pipeline("video-text-to-text", model=folder, trust_remote_code=True)
     videos=clip, text=question, tokens_per_frame=7, num_frames=3, generate_kwargs=json.loads(generate),
     return_tensors=True,
 )
+features = pipe.encode(clip, tokens_per_frame=7, num_frames=3)
+(on_features,) = pipe(videos=features, text=question, generate_kwargs=json.loads(generate), return_tensors=True)
+content = [{"type": "video", "path": clip}, {"type": "text", "text": question}]
+others = {
+    task: pipeline(task, model=folder, trust_remote_code=True)(
+        text=[{"role": "user", "content": content}], processor_kwargs={"tokens_per_frame": 7, "max_num_frames": 3},
+        generate_kwargs=json.loads(generate), return_tensors=True,
+    )[0]["generated_token_ids"].tolist()
+    for task in ("image-text-to-text", "any-to-any")
+}
 try:
     pipe(videos=clip + ".missing", text=question)
 except FileNotFoundError as error:
@@ -91,6 +102,8 @@ print(json.dumps({
     "classes": classes,
     "pipeline": type(pipe).__name__,
     "ids": answer["generated_token_ids"].tolist(),
+    "on_features": on_features["generated_token_ids"].tolist(),
+    "others": others,
     "message": message,
     "imported": sorted(name for name in sys.modules if name.startswith("ftfv") and sys.modules[name] is not None),
 }))
@@ -193,6 +206,22 @@ def test_a_pipeline_of_objects(clip):
     assert pipe(videos=clip, text=QUESTION, generate_kwargs=GENERATE)
 
 
+@pytest.mark.parametrize("task", ["image-text-to-text", "any-to-any"])
+def test_tasks_of_the_library_take_videos_and_features(saved_folder, clip, task):
+    expected = package_answer(saved_folder, clip)
+    features = pipeline("video-text-to-text", model=str(saved_folder)).encode(clip, num_frames=3, tokens_per_frame=7)
+    pipe = pipeline(task, model=str(saved_folder))
+    for video, processor_kwargs in ((clip, {"tokens_per_frame": 7, "max_num_frames": 3}), (features, {})):
+        content = [{"type": "video", "video": video}, {"type": "text", "text": QUESTION}]
+        (answer,) = pipe(
+            text=[{"role": "user", "content": content}],
+            processor_kwargs=processor_kwargs,
+            generate_kwargs=dict(GENERATE),
+            return_tensors=True,
+        )
+        assert answer["generated_token_ids"].tolist() == expected
+
+
 # Saved
 
 
@@ -248,6 +277,8 @@ def test_a_stranger_loads_every_class(by_a_stranger):
 def test_a_stranger_gets_the_same_answer(by_a_stranger, saved_folder, clip):
     expected = package_answer(saved_folder, clip)
     assert by_a_stranger["ids"] == expected and len(set(expected[-5:])) > 1
+    assert by_a_stranger["on_features"] == expected
+    assert by_a_stranger["others"] == {"image-text-to-text": expected, "any-to-any": expected}
 
 
 def test_a_stranger_gets_the_same_errors(by_a_stranger):

@@ -154,3 +154,33 @@ def test_infinite_and_zero_responses_are_ordered():
     responses = torch.zeros(1, NUM_QUERIES)
     responses[0, 9], responses[0, 4] = float("inf"), 1.0
     assert build_sampler()(responses, 3).tolist() == [[9, 4, 0]]
+
+
+# Choosing among the kept
+
+
+@pytest.mark.parametrize("token_order", ["response", "query"])
+def test_narrowing_keeps_what_a_smaller_number_keeps(token_order):
+    sampler = build_sampler(token_order=token_order)
+    responses = (random_responses(3, 40) * 6).floor()  # with ties
+    for kept_tokens in (NUM_QUERIES, 9, 2, 1):
+        kept = sampler(responses, kept_tokens)
+        for tokens_per_frame in range(1, kept_tokens + 1):
+            positions = sampler.narrow(responses, kept, tokens_per_frame)
+            assert torch.equal(kept.gather(-1, positions), sampler(responses, tokens_per_frame))
+
+
+@pytest.mark.parametrize("tokens_per_frame", [0, 6])
+def test_narrowing_to_a_number_out_of_range_raises(tokens_per_frame):
+    sampler, responses = build_sampler(), random_responses(2)
+    with pytest.raises(ValueError, match=f"is {tokens_per_frame} but the features hold 5 .* expected 1 to 5"):
+        sampler.narrow(responses, sampler(responses, 5), tokens_per_frame)
+
+
+@pytest.mark.parametrize("token_sampler", ["random", "uniform", "first"])
+def test_only_the_weighted_choice_is_narrowed(token_sampler):
+    sampler, responses = build_sampler(token_sampler=token_sampler), random_responses(2)
+    kept = sampler(responses, 5)
+    assert torch.equal(kept.gather(-1, sampler.narrow(responses, kept, 5)), kept)
+    with pytest.raises(ValueError, match="Encode the video again with 4; only 'weighted' keeps its best ones"):
+        sampler.narrow(responses, kept, 4)

@@ -13,12 +13,16 @@
 # limitations under the License.
 """The pipeline: a video and a question, at a cost the caller chooses, and what it refuses."""
 
+import threading
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 import torch
-from transformers import pipeline
+from PIL import Image
+from transformers import TextIteratorStreamer, pipeline
+from transformers.pipelines.pt_utils import KeyDataset
 
 from ftfv import VideoTextToTextPipeline
 from ftfv.processing.pipeline_ftfv import check_agreement
@@ -213,6 +217,289 @@ def test_saving_keeps_everything_to_load_it_again(pipe, clip, tmp_path):
     pipe.save_pretrained(tmp_path)
     (again,) = pipeline("video-text-to-text", model=str(tmp_path))(videos=clip, text="what moves ?", **GENERATE)
     assert again["generated_text"] == answer["generated_text"]
+
+
+# Arguments
+
+
+def asked(recorder: Recorder) -> tuple[int, int, int]:
+    """Frames, tokens per frame and new tokens of the last call."""
+    inputs = recorder.inputs
+    return inputs["video_frame_mask"].shape[1], int(inputs["tokens_per_frame"]), inputs["max_new_tokens"]
+
+
+def test_arguments_of_the_constructor_hold_until_a_call_gives_its_own(clip, monkeypatch):
+    pipe = VideoTextToTextPipeline(
+        model=build_model(),
+        processor=build_processor(),
+        tokens_per_frame=2,
+        num_frames=3,
+        clip=(0, 1.5),
+        generate_kwargs={"max_new_tokens": 4, "do_sample": False},
+        return_full_text=False,
+    )
+    recorder = Recorder(pipe.model)
+    monkeypatch.setattr(pipe.model, "generate", recorder)
+    question = {"videos": clip, "text": "what moves ?"}
+    (answer,) = pipe(**question)
+    assert asked(recorder) == (3, 2, 4) and isinstance(answer["generated_text"], str)
+    pipe(**question, tokens_per_frame=5, fps=4)
+    assert asked(recorder) == (6, 5, 4), "`fps` takes the place of `num_frames`"
+    pipe(**question, fps=4, clip=(0, 0.5), max_new_tokens=2)
+    assert asked(recorder) == (2, 2, 2) and recorder.inputs["do_sample"] is False
+    (answer,) = pipe(**question, return_full_text=True, generate_kwargs={"max_new_tokens": 1})
+    assert asked(recorder) == (3, 2, 1) and recorder.inputs["do_sample"] is False
+    assert [message["role"] for message in answer["generated_text"]] == ["user", "assistant"]
+    pipe(**question)
+    assert asked(recorder) == (3, 2, 4)
+
+
+def test_arguments_of_generate_may_be_given_one_by_one(pipe, recorder, clip):
+    arguments = {"num_beams": 2}
+    for _ in range(2):
+        pipe(videos=clip, text="what ?", max_new_tokens=2, do_sample=False, generate_kwargs=arguments)
+        assert (recorder.inputs["num_beams"], recorder.inputs["max_new_tokens"]) == (2, 2)
+    assert arguments == {"num_beams": 2}
+    with pytest.raises(ValueError, match="'max_new_tokens' is defined twice"):
+        pipe(videos=clip, text="what ?", max_new_tokens=2, generate_kwargs={"max_new_tokens": 3})
+
+
+def test_arguments_of_the_processor_may_be_given_one_by_one(pipe, recorder, clip):
+    pipe(videos=clip, text="what ?", size={"height": 28, "width": 28}, video_backend="pyav", **GENERATE)
+    assert recorder.inputs["pixel_values_videos"].shape[-2:] == (28, 28)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"token_per_frame": 4}, TypeError, "`token_per_frame` is no argument .* did you mean `tokens_per_frame`"),
+        ({"frobnicate": 4}, TypeError, "`frobnicate` is no argument .* expected one of tokens_per_frame, num_frames"),
+        ({"tokens_per_frame": "4"}, ValueError, "`tokens_per_frame` is '4'; expected a whole number"),
+        ({"tokens_per_frame": 2.5}, ValueError, "`tokens_per_frame` is 2.5; expected a whole number"),
+        ({"num_frames": True}, ValueError, "`num_frames` is True; expected a whole number"),
+        ({"fps": 0}, ValueError, "`fps` is 0; expected a number above 0"),
+        ({"fps": "2"}, ValueError, "`fps` is '2'; expected a number above 0"),
+        ({"fps": 2, "num_frames": 4}, ValueError, r"Both `num_frames` \(4\) and `fps` \(2\) are given"),
+        ({"clip": 3}, ValueError, "`clip` is 3; expected start and end in seconds"),
+        ({"clip": (3, 4)}, ValueError, r"`clip` is \(3, 4\) seconds; expected 0 <= start < end"),
+        ({"generate_kwargs": 3}, ValueError, "`generate_kwargs` is 3; expected a dict"),
+        ({"streamer": "stdout"}, ValueError, "`streamer` is of type str; expected one such as `TextStreamer`"),
+        ({"return_full_text": False, "return_tensors": True}, ValueError, "`return_full_text` is mutually exclusive"),
+    ],
+)
+def test_wrong_arguments_are_named(pipe, clip, arguments, error, message):
+    with pytest.raises(error, match=message):
+        pipe(videos=clip, text="what ?", **arguments)
+    if "clip" not in arguments:
+        with pytest.raises(error, match=message):
+            VideoTextToTextPipeline(model=pipe.model, processor=pipe.processor, **arguments)
+
+
+# Rows, datasets and generators
+
+
+@pytest.fixture
+def rows(clip, tmp_path) -> list[Any]:
+    """A chat over two videos, a question about a short one, one about an image, and a chat without media."""
+    short, image = write_video(tmp_path / "short.mp4", 3), tmp_path / "a.png"
+    Image.fromarray(build_frames(1)[0]).save(image)
+    question = {"type": "text", "text": "which way does the red circle move ?"}
+    blocks = [{"type": "video", "path": clip}, {"type": "video", "path": short}, question]
+    return [
+        [{"role": "user", "content": blocks}],
+        {"text": "what moves ?", "videos": short},
+        {"text": "what ?", "images": str(image)},
+        [{"role": "user", "content": [{"type": "text", "text": "which ?"}]}],
+    ]
+
+
+class Rows(torch.utils.data.Dataset):
+    def __init__(self, rows: list[Any]):
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.rows[index]
+
+
+def answers(outputs: Any) -> list[str]:
+    return [output["generated_text"] for (output,) in outputs]
+
+
+@pytest.mark.parametrize("padding_side", ["left", "right"])
+def test_lists_datasets_and_generators_in_batches(pipe, rows, padding_side):
+    pipe.tokenizer.padding_side = padding_side
+    arguments = {"return_full_text": False, **GENERATE}
+    alone = answers(pipe(text=row, **arguments) for row in rows)
+    assert len(set(alone)) > 1, "the test needs different answers"
+    for batch_size in (1, 3):
+        for given in (rows, tuple(rows), Rows(rows), (row for row in rows)):
+            assert answers(pipe(text=given, batch_size=batch_size, **arguments)) == alone
+
+
+def test_generators_are_read_as_their_answers_are(pipe, clip):
+    read = []
+
+    def questions() -> Any:
+        for question in ("what ?", "which ?", "what moves ?"):
+            read.append(question)
+            yield {"text": question, "videos": clip}
+
+    outputs = iter(pipe(text=questions(), **GENERATE))
+    next(outputs)
+    assert len(read) < 3
+    assert len(list(outputs)) == 2
+
+
+def test_datasets_of_the_library_datasets(pipe, rows):
+    """Blocks have the keys of all blocks there, most of them None."""
+    arguments = {"return_full_text": False, **GENERATE}
+    chats = [row for row in rows if isinstance(row, list)]
+    chats.append(
+        [{"role": "user", "content": [{"type": "video", "path": rows[1]["videos"]}, chats[1][0]["content"][0]]}]
+    )
+    dataset = datasets.Dataset.from_list([{"messages": chat, "images": []} for chat in chats])
+    alone = answers(pipe(text=chat, **arguments) for chat in chats)
+    assert answers(pipe(text=dataset, batch_size=2, **arguments)) == alone
+    assert answers(pipe(text=dataset.to_iterable_dataset(), **arguments)) == alone
+    assert answers(pipe(text=KeyDataset(Rows(dataset), "messages"), batch_size=2, **arguments)) == alone
+
+
+def test_beams_and_several_answers_in_batches(pipe, rows):
+    arguments = {"generate_kwargs": {**GREEDY, "num_beams": 3, "num_return_sequences": 2}, "return_full_text": False}
+    alone = [[output["generated_text"] for output in pipe(text=row, **arguments)] for row in rows]
+    together = [
+        [output["generated_text"] for output in outputs] for outputs in pipe(text=rows, batch_size=4, **arguments)
+    ]
+    assert together == alone and {len(outputs) for outputs in alone} == {2}
+
+
+def test_a_list_without_anything_raises(pipe):
+    with pytest.raises(ValueError, match="`text` is an empty list; expected questions, chats or rows"):
+        pipe(text=[])
+
+
+# Streaming
+
+
+class Listener:
+    """Keeps the tokens that `generate` streams, the prompt first."""
+
+    def __init__(self) -> None:
+        self.streamed, self.ended = [], 0
+
+    def put(self, tokens: torch.Tensor) -> None:
+        self.streamed.append(tokens.flatten().tolist())
+
+    def end(self) -> None:
+        self.ended += 1
+
+
+def test_tokens_are_streamed_as_they_come(pipe, clip):
+    listener = Listener()
+    (answer,) = pipe(videos=clip, text="what moves ?", streamer=listener, return_tensors=True, **GENERATE)
+    prompt, *tokens = listener.streamed
+    assert [len(token) for token in tokens] == [1, 1, 1] and listener.ended == 1
+    assert [*prompt, *(token for (token,) in tokens)] == answer["generated_token_ids"].flatten().tolist()
+
+
+def test_text_is_streamed_to_another_thread(pipe, clip):
+    streamer = TextIteratorStreamer(pipe.tokenizer, skip_prompt=True, skip_special_tokens=True, timeout=250)
+    arguments = {"videos": clip, "text": "what moves ?", "streamer": streamer, "return_full_text": False, **GENERATE}
+    outputs: list[Any] = []
+    thread = threading.Thread(target=lambda: outputs.extend(pipe(**arguments)))
+    thread.start()
+    streamed = "".join(streamer)
+    thread.join()
+    assert streamed.split() == outputs[0]["generated_text"].split() and len(streamed.split()) == 3
+
+
+def test_one_answer_is_streamed_at_a_time(pipe, clip):
+    listener = Listener()
+    arguments = {"videos": [clip, clip], "text": ["what ?", "which ?"], "streamer": listener, **GENERATE}
+    pipe(**arguments)
+    assert listener.ended == 2
+    with pytest.raises(ValueError, match="`streamer` is given for 2 questions at once; .* Use `batch_size=1`"):
+        pipe(**arguments, batch_size=2)
+    with pytest.raises(ValueError, match="streamer"):
+        pipe(videos=clip, text="what ?", streamer=listener, generate_kwargs={"num_beams": 2})
+
+
+# Encoding once
+
+
+TEN_QUESTIONS = [
+    f"{start} {subject} ?"
+    for start in ("what", "which way", "does the", "what does the", "which")
+    for subject in ("red circle move", "blue square")
+]
+
+
+def test_ten_questions_on_one_clip_run_the_encoder_once(pipe, clip):
+    """Every other one with beams, which change features in place."""
+    kwargs = [{"generate_kwargs": {**GREEDY, "num_beams": 1 + 2 * (index % 2)}} for index in range(10)]
+    fresh = [
+        pipe(videos=clip, text=question, return_full_text=False, **arguments)
+        for question, arguments in zip(TEN_QUESTIONS, kwargs, strict=True)
+    ]
+    assert len({answer["generated_text"] for (answer,) in fresh}) > 1, "the test needs different answers"
+    calls = []
+    pipe.model.model.vision_tower.register_forward_hook(lambda *_: calls.append(1))
+    features = pipe.encode(clip)
+    for question, arguments, (expected,) in zip(TEN_QUESTIONS, kwargs, fresh, strict=True):
+        (answer,) = pipe(videos=features, text=question, return_full_text=False, **arguments)
+        assert answer["generated_text"] == expected["generated_text"]
+    assert len(calls) == 1
+
+
+def test_logits_on_features_are_those_of_the_video_bit_for_bit(pipe, clip):
+    features = pipe.encode(clip)
+    rows = [pipe.preprocess({"text": "what moves ?", "videos": video})["row"] for video in (clip, features)]
+    with torch.no_grad():
+        assert torch.equal(*(pipe.model(**row).logits for row in rows))
+
+
+def test_features_of_several_videos_in_batches(pipe, clip, tmp_path):
+    videos = [clip, write_video(tmp_path / "short.mp4", 3), build_frames(5)]
+    questions = ["what moves ?", "which way ?", "what does the red circle ?"]
+    arguments = {"text": questions, "return_full_text": False, **GENERATE}
+    expected = answers(pipe(videos=videos, **arguments))
+    features = pipe.encode(videos)
+    calls = []
+    pipe.model.model.vision_tower.register_forward_hook(lambda *_: calls.append(1))
+    for given in (features, features.split()):
+        for batch_size in (1, 3):
+            assert answers(pipe(videos=given, batch_size=batch_size, **arguments)) == expected
+    assert calls == []
+    fewer = answers(pipe(videos=videos, tokens_per_frame=2, **arguments))
+    assert answers(pipe(videos=features, tokens_per_frame=2, batch_size=3, **arguments)) == fewer
+
+
+def test_features_in_a_chat(pipe, clip):
+    question = {"type": "text", "text": "what moves ?"}
+    chats = [
+        [{"role": "user", "content": [{"type": "video", "video": video}, question]}]
+        for video in (clip, pipe.encode(clip))
+    ]
+    first, second = (pipe(text=chat, return_full_text=False, **GENERATE)[0] for chat in chats)
+    assert first["generated_text"] == second["generated_text"]
+
+
+def test_frames_are_chosen_where_a_video_is_encoded(clip):
+    pipe = VideoTextToTextPipeline(model=build_model(), processor=build_processor(), num_frames=3, tokens_per_frame=2)
+    features = pipe.encode(clip)
+    assert features.token_indices.shape == (1, 3, 2)
+    assert pipe(videos=features, text="what ?", **GENERATE) and pipe.encode(clip, fps=2).token_indices.shape[1] == 4
+    with pytest.raises(ValueError, match="`num_frames` is given but the video is features"):
+        pipe(videos=features, text="what ?", num_frames=4)
+    with pytest.raises(ValueError, match="`tokens_per_frame` is 3 but the features hold 2 tokens per frame"):
+        pipe(videos=features, text="what ?", tokens_per_frame=3)
+    with pytest.raises(ValueError, match="`videos` are features; expected videos to encode"):
+        pipe.encode(features)
+    with pytest.raises(ValueError, match="features in one row and a video in another"):
+        pipe(videos=[features, clip], text=["what ?", "which ?"], batch_size=2)
 
 
 # Agreement of model and processor

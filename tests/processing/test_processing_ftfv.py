@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor
 
-from ftfv import FTFVProcessor
+from ftfv import FTFVProcessor, VideoTextToTextPipeline
 from ftfv.processing.processing_ftfv import draw_tokens_per_frame
 from tests.tiny import (
     IMAGE_TOKEN_ID,
@@ -265,6 +265,87 @@ def test_relative_paths_of_a_chat_start_from_the_media_root(tmp_path, monkeypatc
     conversation = [user("what ?", {"type": "image", "image": "a.png"}, video_block("clips/a.mp4"))]
     inputs = build_processor().apply_chat_template(conversation, tokenize=True, return_dict=True, return_tensors="pt")
     assert inputs["pixel_values"].shape[0] == 1 and inputs["pixel_values_videos"].shape[:2] == (1, 8)
+
+
+# Features in place of videos
+
+
+def encode(processor: Any, *videos: Any, **kwargs: Any) -> Any:
+    """What the model makes of videos, with the times of frames as the pipeline puts them in."""
+    return VideoTextToTextPipeline(model=build_model(), processor=processor).encode(list(videos), **kwargs)
+
+
+def test_features_cost_what_they_hold(clip, tmp_path):
+    processor = build_processor()
+    features = encode(processor, clip, write_video(tmp_path / "short.mp4", 3), tokens_per_frame=6)
+    inputs = processor(text="<video> what <video> ?", videos=features, return_tensors="pt")
+    assert set(inputs) == {"input_ids", "attention_mask", "mm_encoder_outputs", "tokens_per_frame"}
+    assert count(inputs["input_ids"], VIDEO_TOKEN_ID) == [(8 + 3) * 6] and inputs["tokens_per_frame"].tolist() == [
+        6,
+        6,
+    ]
+    given = inputs["mm_encoder_outputs"]["video"]
+    assert given is not features and given.last_hidden_state is None
+    assert all(torch.equal(*pair) for pair in zip(given.pooler_output, features.pooler_output, strict=True))
+    raw = processor(text="<video> what ?", videos=clip, tokens_per_frame=6, return_tensors="pt")
+    alone = processor(text="<video> what ?", videos=features.split()[0], return_tensors="pt")
+    assert torch.equal(alone["input_ids"], raw["input_ids"])
+
+
+def test_fewer_tokens_than_features_hold_may_be_asked_for(clip):
+    processor, model = build_processor(), build_model()
+    features = encode(processor, clip, tokens_per_frame=6)
+    for tokens_per_frame in (1, 5, 6):
+        arguments = {"text": "<video> what ?", "tokens_per_frame": tokens_per_frame, "return_tensors": "pt"}
+        inputs, raw = processor(videos=features, **arguments), processor(videos=clip, **arguments)
+        assert torch.equal(inputs["input_ids"], raw["input_ids"])
+        assert torch.equal(inputs["tokens_per_frame"], raw["tokens_per_frame"])
+        torch.testing.assert_close(model(**inputs).logits, model(**raw).logits, rtol=0, atol=1e-5)
+    for tokens_per_frame in (0, 7):
+        message = f"`tokens_per_frame` is {tokens_per_frame} but the features hold 6 tokens per frame; expected 1 to 6"
+        with pytest.raises(ValueError, match=message):
+            processor(text="<video>", videos=features, tokens_per_frame=tokens_per_frame)
+
+
+def test_a_chat_takes_features_and_its_inputs_may_be_used_again(clip):
+    processor, model = build_processor(), build_model()
+    features = encode(processor, clip)
+    arguments = {"tokenize": True, "return_dict": True, "return_tensors": "pt", "add_generation_prompt": True}
+    raw = processor.apply_chat_template([user("what moves ?", video_block(clip))], **arguments)
+    block = {"type": "video", "video": features}
+    inputs = processor.apply_chat_template([user("what moves ?", block)], **arguments)
+    assert torch.equal(inputs["input_ids"], raw["input_ids"])
+    for num_beams in (2, 1, 2):
+        options = {"max_new_tokens": 3, "do_sample": False, "num_beams": num_beams}
+        assert torch.equal(model.generate(**inputs, **options), model.generate(**raw, **options))
+
+
+def test_features_tell_the_times_of_their_frames(clip):
+    processor = build_processor()
+    arguments = {"text": "<video> what ?", "frame_timestamps": True, "tokens_per_frame": 2, "return_tensors": "pt"}
+    features = encode(processor, clip, num_frames=3)
+    raw = processor(videos=clip, num_frames=3, **arguments)
+    assert torch.equal(processor(videos=features, **arguments)["input_ids"], raw["input_ids"])
+    untimed = type(features)(**{name: value for name, value in features.items() if name != "frame_times"})
+    with pytest.raises(
+        ValueError, match="`frame_timestamps` needs the times of the frames, which the features do not"
+    ):
+        processor(videos=untimed, **arguments)
+
+
+def test_what_features_cannot_do_raises(clip):
+    processor = build_processor()
+    features = encode(processor, clip)
+    for option in ({"num_frames": 3}, {"fps": 2}, {"clip": (0, 1)}, {"videos_kwargs": {"size": {"height": 28}}}):
+        name = next(iter(option.get("videos_kwargs", option)))
+        with pytest.raises(ValueError, match=f"`{name}` is given but the video is features, whose frames were chosen"):
+            processor(text="<video>", videos=features, **option)
+    with pytest.raises(ValueError, match="1 of 2 videos are features and the others are not; expected all or none"):
+        processor(text="<video> <video>", videos=[features, clip])
+    with pytest.raises(ValueError, match="Found total 2 <video> tokens and 1 videos"):
+        processor(text="<video> <video>", videos=features)
+    with pytest.raises(ValueError, match="A video is features, which need no preprocessing"):
+        processor.video_processor(features)
 
 
 # Times of frames
