@@ -51,7 +51,7 @@ def try_out(folder: Path, picture: Path | None = None, video: str | None = None)
     for kind, tokens in expected.items():
         if answered[kind] != tokens:
             raise ValueError(
-                f"By remote code the answer about a {kind} is the tokens {answered[kind][-8:]}; expected "
+                f"By remote code the answer about the {kind} is the tokens {answered[kind][-8:]}; expected "
                 f"{tokens[-8:]}, as the package gives. Save model and processor again with `import ftfv`."
             )
 
