@@ -30,7 +30,6 @@ from ftfv.training.data.moving_shapes import write_dataset
 from ftfv.training.merge import merge
 from tests.hub_stub import HubStub, Repository
 from tests.strangers import (
-    ABSENT,
     GENERATE,
     QUESTION,
     ask_as_stranger,
@@ -179,4 +178,3 @@ def test_every_push_of_a_training_is_complete(hub, saved_folder, clip, elsewhere
         )
     found = ask_as_stranger("org/trained", None, clip, elsewhere, HF_ENDPOINT=hub.url)
     assert found["ids"] == package_answer(tmp_path / "trained", clip)
-    assert "ftfv" in ABSENT
