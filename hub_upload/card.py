@@ -33,7 +33,7 @@ from .signature import sign
 
 UNKNOWN = "unknown"
 # Options of a recipe that say where it ran and not what it did.
-PLACES = ("output_dir", "resume_from_checkpoint", "push_to_hub", "report_to", "env")
+PLACES = ("output_dir", "resume_from_checkpoint", "report_to", "env")
 TEXT_TOKENS = 48
 
 
@@ -122,10 +122,10 @@ def render_card(config: FTFVConfig, facts: CardFacts) -> str:
 
 
 def portable(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe without what is of one machine or one person: of paths, the last name is left; no output, no tokens."""
+    """A recipe without what is of one machine or person: of paths, the last name is left; no output folder, no Hub."""
     options: dict[str, Any] = {}
     for name, value in recipe.items():
-        if name not in PLACES and not name.startswith("hub_") and "token" not in name:
+        if name not in PLACES and not name.startswith(("hub_", "push_to_hub")):
             options[name] = _last_name(value)
     settings = {
         name: str(value)

@@ -38,7 +38,7 @@ def answer_both(pipe: Any, image: str, video: str) -> dict[str, list[int]]:
 
 
 def main(folder: str, image: str, video: str, output: str) -> None:
-    sys.modules["ftfv"] = None  # type: ignore[assignment]  # importing it fails from here on
+    sys.modules["ftfv"] = None  # importing it fails from here on
     from transformers import pipeline
     from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
