@@ -16,12 +16,13 @@
 import fnmatch
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from transformers.dynamic_module_utils import get_relative_imports
+from transformers.dynamic_module_utils import get_imports, get_relative_imports
 
 from ..modeling_ftfv.configuration_ftfv import AUTO_MAP, CUSTOM_PIPELINES, FTFVConfig
 from ..processing.pipeline_ftfv import check_agreement
@@ -71,6 +72,8 @@ TRAINING_STATE = (
 TEXT_SUFFIXES = {".json", ".py", ".jinja", ".md", ".txt", ".yaml", ".model", ""}
 # Vocabularies hold any text, so that what looks like a path in them is none.
 VOCABULARIES = {"tokenizer.json", "vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json"}
+# What whoever runs transformers on images and videos has.
+LIBRARIES = {"torch", "torchvision", "transformers", "huggingface_hub", "numpy", "PIL"}
 HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}")
 # A whole string of a JSON file, and a path in running text.
 PATH_VALUE = re.compile(r"(?:file://)?(?:~|[A-Za-z]:)?[/\\][^/\\\s]+[/\\]\S*")
@@ -216,6 +219,11 @@ def _check_code(folder: Path, names: set[str]) -> None:
         seen.add(name)
         if name not in names:
             raise FileNotFoundError(f"No {name} in {str(folder)!r}, so strangers could not load the model. {cure}")
+        asked = sorted(set(get_imports(folder / name)) - LIBRARIES - sys.stdlib_module_names)
+        if asked:
+            raise ValueError(
+                f"{name} imports {', '.join(asked)}, which transformers would ask every stranger to install. {cure}"
+            )
         pending += [f"{module}.py" for module in get_relative_imports(folder / name)]
 
 

@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from huggingface_hub import EvalResult, EvalResultEntry
-from huggingface_hub.utils import parse_eval_result_entries
+from huggingface_hub import EvalResult, EvalResultEntry, parse_eval_result_entries
 
 from ..evaluation.scoring import Score, format_score, format_table, scores_from_dict
 

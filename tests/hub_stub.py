@@ -17,6 +17,7 @@ import base64
 import hashlib
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +36,16 @@ REPO = r"([^/]+/[^/]+)"
 def git_digest(content: bytes) -> str:
     """What git calls a file of this content."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+class QuietServer(ThreadingHTTPServer):
+    """Says nothing about connections that clients drop."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, address)
 
 
 class Repository:
@@ -71,7 +82,7 @@ class Repository:
 class HubStub:
     """
     The server. `before` and `after` are called with the number of every request, counted from 0, before it is handled
-    and before it is answered.
+    and before it is answered; a `ConnectionError` that one of them raises ends the connection there.
     """
 
     def __init__(self) -> None:
@@ -92,7 +103,12 @@ class HubStub:
                 """Silence."""
 
             def handle_request(self) -> None:
-                body = self.read_body()
+                try:
+                    self.answer(self.read_body())
+                except ConnectionError:
+                    self.close_connection = True  # whoever asked is gone, or is to think so
+
+            def answer(self, body: bytes) -> None:
                 with stub.lock:
                     number = len(stub.requests)
                     stub.requests.append((self.command, self.path))
@@ -106,15 +122,12 @@ class HubStub:
                 if not isinstance(content, bytes):
                     content = json.dumps(content).encode()
                     headers = {"Content-Type": "application/json", **headers}
-                try:
-                    self.send_response(code)
-                    for name, value in {**headers, "Content-Length": str(len(content))}.items():
-                        self.send_header(name, value)
-                    self.end_headers()
-                    if self.command != "HEAD":
-                        self.wfile.write(content)
-                except ConnectionError:
-                    self.close_connection = True  # whoever asked is gone
+                self.send_response(code)
+                for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(content)
 
             def read_body(self) -> bytes:
                 if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -128,8 +141,7 @@ class HubStub:
 
             do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = handle_request
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = QuietServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self

@@ -13,6 +13,7 @@
 # limitations under the License.
 """The package registers its classes, and what it saves works where it is not installed."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from transformers import (
     AutoVideoProcessor,
     pipeline,
 )
+from transformers.dynamic_module_utils import get_imports
 from transformers.pipelines import PIPELINE_REGISTRY
 
 import ftfv
@@ -155,6 +157,13 @@ def test_a_processor_brings_the_code_of_the_model_where_one_lies(tmp_path):
     assert {path.name for path in tmp_path.glob("*.py")} == {*MODEL_FILES, *PROCESSOR_FILES}
     for name in MODEL_FILES:
         assert (tmp_path / name).read_text() == (ROOT / "modeling_ftfv" / name).read_text()
+
+
+@pytest.mark.parametrize("name", [*MODEL_FILES, *PROCESSOR_FILES])
+def test_no_file_makes_strangers_install_a_decoder(saved_folder, name):
+    """transformers asks for whatever a file on the Hub imports outside `try`, also inside functions."""
+    known = {"torch", "torchvision", "transformers", "huggingface_hub", "numpy", "PIL"}
+    assert set(get_imports(saved_folder / name)) - sys.stdlib_module_names <= known
 
 
 # Where it is not installed

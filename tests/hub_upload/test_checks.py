@@ -128,6 +128,14 @@ def test_missing_code(folder, name):
         check_folder(folder)
 
 
+def test_code_that_asks_for_more_than_strangers_have(folder):
+    """transformers looks for `import` in every file on the Hub, also inside functions; in a folder it does not."""
+    with (folder / "media_source_ftfv.py").open("a") as code:
+        code.write("\n\ndef late():\n    import decord\n    import json\n")
+    with pytest.raises(ValueError, match="media_source_ftfv.py imports decord, which transformers would ask"):
+        check_folder(folder)
+
+
 @pytest.mark.parametrize(
     ("file", "place"),
     [

@@ -85,6 +85,7 @@ class Pusher:
         def kill(number: int) -> None:
             if cut is not None and number == cut[1]:
                 os.kill(process_id, signal.SIGKILL)
+                raise ConnectionAbortedError
 
         self.hub.before = kill if cut is not None and cut[0] == "before" else lambda number: None
         self.hub.after = kill if cut is not None and cut[0] == "after" else lambda number: None
