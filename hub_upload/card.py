@@ -146,6 +146,7 @@ def _last_name(value: Any) -> Any:
 
 
 def _metadata(facts: CardFacts) -> str:
+    results = model_index(facts.results) or None
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag=TASK,
@@ -155,8 +156,9 @@ def _metadata(facts: CardFacts) -> str:
         base_model=[base.id for base in facts.base_models] or None,
         datasets=list(facts.datasets) or None,
         tags=["ftfv", "video", "custom_code"],
-        model_name=facts.repo_id.split("/")[-1],
-        eval_results=model_index(facts.results) or None,
+        # A part of the `model-index`, and a stray key without one.
+        model_name=facts.repo_id.split("/")[-1] if results else None,
+        eval_results=results,
     )
     return data.to_yaml().strip()
 
