@@ -95,6 +95,10 @@ COMMANDS = {
         "train and measure every cell of a grid, such as one model per K",
         "ftfv sweep miniature/table5 --jobs 2 --output sweeps/table5",
     ),
+    "push": Command(
+        "publish a checked model folder with a card on the Hub",
+        "ftfv push demo/s4v/model org/name --license apache-2.0 --dry-run",
+    ),
     "miniature": Command(
         "rebuild the shipped tiny model from nothing through all recipes",
         "ftfv miniature --output miniature",

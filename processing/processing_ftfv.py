@@ -17,10 +17,13 @@ Text, images and videos to model inputs; each placeholder grows to the number of
 
 import hashlib
 import os
+import shutil
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers.dynamic_module_utils import get_relative_import_files
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessorMixin
 from transformers.utils import auto_docstring
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 
 # Written into every processor_config.json, so that a saved folder works in an environment without this package.
 AUTO_MAP = {"AutoProcessor": "processing_ftfv.FTFVProcessor"}
+# The model's classes are not imported from here: in the package they are in another folder.
+MODEL_FILE = "modeling_ftfv.py"
 
 # What of a call chooses the frames of a video or changes their pixels, which is over where features are given.
 FRAME_OPTIONS = ("num_frames", "fps", "max_num_frames", "clip", "size", "video_backend", "video_metadata")
@@ -119,6 +124,13 @@ class FTFVProcessor(ProcessorMixin):
             # tensors.
             inputs["offset_mapping"] = inputs["offset_mapping"].tolist()
         return inputs
+
+    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> Any:
+        """Saves the processor and, into a folder that holds a model, the code of the one loaded here."""
+        saved = super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+        if os.path.isfile(os.path.join(save_directory, "config.json")):
+            _save_model_code(save_directory)
+        return saved
 
     def to_dict(self) -> dict[str, Any]:
         # The base class writes it after the first `save_pretrained` only, and not for a processor that was loaded.
@@ -307,6 +319,24 @@ def tokens_of_features(features: Any, tokens_per_frame: int | None = None, **kwa
             f"to {available}. Encode the video again for more."
         )
     return tokens_per_frame
+
+
+def _save_model_code(folder: str | os.PathLike) -> None:
+    """
+    Copies the file of the model's classes and those it imports from. A trainer that pushes while it trains puts config
+    and weights of a checkpoint beside the processor, but not the code, and strangers could not load what it pushed.
+    """
+    files = {
+        name: module.__file__
+        for name, module in list(sys.modules.items())
+        if name.endswith(".modeling_ftfv") and os.path.basename(getattr(module, "__file__", None) or "") == MODEL_FILE
+    }
+    if not files:
+        return
+    # Several models may be loaded; the one that came with this file shares the beginning of its name.
+    nearest = files[max(files, key=lambda name: len(os.path.commonprefix([name, __name__])))]
+    for file in (nearest, *get_relative_import_files(nearest)):
+        shutil.copyfile(file, os.path.join(folder, os.path.basename(file)))
 
 
 def draw_tokens_per_frame(text: list[str] | str | None, num_query_tokens: int) -> int | None:

@@ -16,6 +16,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,10 @@ TIMED_CONTAINERS = ("mp4", "matroska", "flv", "mpegts")
 KEYFRAMES_TRIED = 3
 
 
+# Decoders are imported by `import_module`: transformers would have every stranger install whatever a file on the Hub
+# names in an import statement, also inside a function, and import it before the file runs.
+
+
 class VideoDecodingError(ValueError):
     """A file that a decoder cannot make frames of."""
 
@@ -56,7 +61,7 @@ class PyAVReader:
     """
 
     def __init__(self, source: Any):
-        import av
+        av = import_module("av")
 
         self.source = source
         self.container = av.open(source)
@@ -144,7 +149,7 @@ class PyAVReader:
                 yield index, frame
 
     def _decode_from_start(self) -> Iterator[Any]:
-        import av
+        av = import_module("av")
 
         # Seeking to the start is not possible in every container.
         number = self.stream.index
@@ -248,7 +253,7 @@ class TorchcodecReader:
     """Frames of a video by torchcodec, which seeks to each; containers where it gives other ones are refused."""
 
     def __init__(self, source: Any):
-        from torchcodec.decoders import VideoDecoder
+        VideoDecoder = import_module("torchcodec.decoders").VideoDecoder
 
         times = read_frame_times(source)
         self.decoder = VideoDecoder(source, num_ffmpeg_threads=0, dimension_order="NHWC")
@@ -276,7 +281,7 @@ class DecordReader:
     """
 
     def __init__(self, source: Any):
-        from decord import VideoReader
+        VideoReader = import_module("decord").VideoReader
 
         times = read_frame_times(source, open_gops=False)
         self.reader = VideoReader(source)

@@ -13,9 +13,6 @@
 # limitations under the License.
 """The package registers its classes, and what it saves works where it is not installed."""
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,11 +29,13 @@ from transformers import (
     AutoVideoProcessor,
     pipeline,
 )
+from transformers.dynamic_module_utils import get_imports
 from transformers.pipelines import PIPELINE_REGISTRY
 
 import ftfv
 from ftfv.registration import register
-from tests.tiny import ROOT, build_model, build_processor
+from tests.strangers import GENERATE, QUESTION, ask_as_stranger, package_answer
+from tests.tiny import ROOT, WORDS, build_model, build_processor
 
 
 MODEL_FILES = ("configuration_ftfv.py", "modeling_ftfv.py", "sampler_ftfv.py")
@@ -52,94 +51,6 @@ PROCESSOR_FILES = (
     "video_decoding_ftfv.py",
     "video_processing_ftfv.py",
 )
-QUESTION = "what moves ?"
-GENERATE = {"max_new_tokens": 5, "min_new_tokens": 5, "do_sample": False, "suppress_tokens": list(range(6))}
-
-# Only torch, torchvision, transformers, what they depend on and a decoder are left.
-STRANGER = """
-import json, os, sys
-
-for name in ("ftfv", "modeling_ftfv", "processing", "trl", "peft", "datasets", "accelerate", "decord", "torchcodec"):
-    sys.modules[name] = None
-
-import torch
-from transformers import (
-    AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoProcessor,
-    AutoVideoProcessor, pipeline,
-)
-
-folder, saved_again, clip, question, generate = sys.argv[1:]
-classes = {}
-for auto in (
-    AutoConfig, AutoModel, AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoProcessor, AutoVideoProcessor,
-    AutoImageProcessor,
-):
-    loaded = auto.from_pretrained(folder, trust_remote_code=True)
-    classes[auto.__name__] = [type(loaded).__module__.split(".")[0], type(loaded).__name__]
-
-pipe = pipeline("video-text-to-text", model=folder, trust_remote_code=True)
-(answer,) = pipe(
-    videos=clip, text=question, tokens_per_frame=7, num_frames=3, generate_kwargs=json.loads(generate),
-    return_tensors=True,
-)
-features = pipe.encode(clip, tokens_per_frame=7, num_frames=3)
-(on_features,) = pipe(videos=features, text=question, generate_kwargs=json.loads(generate), return_tensors=True)
-content = [{"type": "video", "path": clip}, {"type": "text", "text": question}]
-others = {
-    task: pipeline(task, model=folder, trust_remote_code=True)(
-        text=[{"role": "user", "content": content}], processor_kwargs={"tokens_per_frame": 7, "max_num_frames": 3},
-        generate_kwargs=json.loads(generate), return_tensors=True,
-    )[0]["generated_token_ids"].tolist()
-    for task in ("image-text-to-text", "any-to-any")
-}
-try:
-    pipe(videos=clip + ".missing", text=question)
-except FileNotFoundError as error:
-    message = str(error)
-if saved_again:
-    pipe.save_pretrained(saved_again)
-print(json.dumps({
-    "classes": classes,
-    "pipeline": type(pipe).__name__,
-    "ids": answer["generated_token_ids"].tolist(),
-    "on_features": on_features["generated_token_ids"].tolist(),
-    "others": others,
-    "message": message,
-    "imported": sorted(name for name in sys.modules if name.startswith("ftfv") and sys.modules[name] is not None),
-}))
-"""
-
-
-def ask_as_stranger(folder: Path, saved_again: Path | None, clip: str, cwd: Path) -> dict[str, Any]:
-    """Loads a folder and answers a question in a process that knows nothing of this package."""
-    arguments = [str(folder), str(saved_again or ""), clip, QUESTION, json.dumps(GENERATE)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "FTFV"))}
-    environment |= {"HF_HOME": str(cwd / "hf_home"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    finished = subprocess.run(
-        [sys.executable, "-I", "-c", STRANGER, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment,
-        timeout=280,
-    )
-    assert finished.returncode == 0, finished.stderr
-    return json.loads(finished.stdout)
-
-
-def package_answer(folder: Path, clip: str) -> list[int]:
-    """The token ids of prompt and answer, by the package's own classes."""
-    model, processor = AutoModelForImageTextToText.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
-    content = [{"type": "video", "video": clip}, {"type": "text", "text": QUESTION}]
-    inputs = processor.apply_chat_template(
-        [{"role": "user", "content": content}],
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-        add_generation_prompt=True,
-        processor_kwargs={"tokens_per_frame": 7, "max_num_frames": 3},
-    )
-    return model.generate(**inputs, **GENERATE)[0].tolist()
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +167,22 @@ def test_each_part_saves_its_own_code(tmp_path):
         assert {path.name for path in (tmp_path / name).glob("*.py")} == set(files)
 
 
+def test_a_processor_brings_the_code_of_the_model_where_one_lies(tmp_path):
+    """As a trainer does that pushes during training: weights and config copied there, then the processor saved."""
+    (tmp_path / "config.json").write_text("{}")
+    build_processor().save_pretrained(tmp_path)
+    assert {path.name for path in tmp_path.glob("*.py")} == {*MODEL_FILES, *PROCESSOR_FILES}
+    for name in MODEL_FILES:
+        assert (tmp_path / name).read_text() == (ROOT / "modeling_ftfv" / name).read_text()
+
+
+@pytest.mark.parametrize("name", [*MODEL_FILES, *PROCESSOR_FILES])
+def test_no_file_makes_strangers_install_a_decoder(saved_folder, name):
+    """transformers asks for whatever a file on the Hub imports outside `try`, also inside functions."""
+    known = {"torch", "torchvision", "transformers", "huggingface_hub", "numpy", "PIL"}
+    assert set(get_imports(saved_folder / name)) - sys.stdlib_module_names <= known
+
+
 # Where it is not installed
 
 
@@ -270,6 +197,7 @@ def test_a_stranger_loads_every_class(by_a_stranger):
         "AutoVideoProcessor": [remote, "FTFVVideoProcessor"],
         "AutoImageProcessor": [remote, "FTFVImageProcessor"],
     }
+    assert by_a_stranger["vocabulary"] == len(WORDS)
     assert by_a_stranger["pipeline"] == "VideoTextToTextPipeline"
     assert by_a_stranger["imported"] == []
 
