@@ -20,7 +20,7 @@ import pytest
 from ftfv import FTFVConfig, cli
 from ftfv.training.conversion import convert
 from tests.training.conversion.originals import (
-    build_qwen_tokenizer,
+    build_original_qwen_tokenizer,
     build_qwen_vl,
     save_checkpoint,
     save_clip,
@@ -72,7 +72,7 @@ def test_a_pair_is_chosen_by_the_vision_folder_and_reported_as_json(tmp_path, ca
 
 
 def test_qwen_vl_whole(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(convert, "convert_qwen_tokenizer", build_qwen_tokenizer)
+    monkeypatch.setattr(convert, "convert_qwen_tokenizer", build_original_qwen_tokenizer)
     assert cli.main(["convert", "--qwen-vl", "qwen_vl", "--output", str(tmp_path / "out")]) == 0
     assert FTFVConfig.from_pretrained(tmp_path / "out").text_config.model_type == "qwen2"
 
