@@ -1186,7 +1186,7 @@ def _pad_and_stack(videos: list[torch.Tensor], fill: float) -> torch.Tensor:
     shape = [max(sizes) for sizes in zip(*(video.shape for video in videos), strict=True)]
     output = videos[0].new_full((len(videos), *shape), fill)
     for index, video in enumerate(videos):
-        output[(index, *map(slice, video.shape))] = video
+        output[index][tuple(slice(size) for size in video.shape)] = video
     return output
 
 

@@ -87,9 +87,7 @@ class FTFVTokenSampler(nn.Module):
             kept = kept.gather(-1, order)
         return kept
 
-    def narrow(
-        self, responses: torch.Tensor, token_indices: torch.LongTensor, tokens_per_frame: int
-    ) -> torch.LongTensor:
+    def narrow(self, responses: torch.Tensor, token_indices: torch.Tensor, tokens_per_frame: int) -> torch.Tensor:
         r"""
         Chooses among tokens kept before: those that `forward` would keep with a smaller K, in the same order.
 

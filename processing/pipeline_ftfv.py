@@ -220,7 +220,8 @@ class VideoTextToTextPipeline(AnyToAnyPipeline):
         """What [`encode`] returns, from what [`prepare_videos`] returned."""
         metadata = inputs["video_metadata"]
         tensors = {name: value for name, value in inputs.items() if isinstance(value, torch.Tensor)}
-        features = self.model.get_video_features(**BatchFeature(tensors).to(self.device, dtype=self.dtype))
+        model: Any = self.model
+        features = model.get_video_features(**BatchFeature(tensors).to(self.device, dtype=self.dtype))
         videos = features.split()
         for video, known in zip(videos, metadata, strict=True):
             if known.fps is not None:
@@ -294,7 +295,7 @@ def check_arguments(
     for name, value in (("tokens_per_frame", tokens_per_frame), ("num_frames", num_frames)):
         if value is not None and (not isinstance(value, Integral) or isinstance(value, bool)):
             raise ValueError(f"`{name}` is {value!r}; expected a whole number.")
-    if fps is not None and not (isinstance(fps, Real) and fps > 0):
+    if fps is not None and not (isinstance(fps, (int, float)) and fps > 0):
         raise ValueError(f"`fps` is {fps!r}; expected a number above 0, frames per second of video.")
     if num_frames is not None and fps is not None:
         raise ValueError(f"Both `num_frames` ({num_frames}) and `fps` ({fps}) are given; pass only one of them.")

@@ -13,7 +13,7 @@
 # limitations under the License.
 """Questions, rows and chats of the pipeline in one form, and batches of them as the model takes them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -39,7 +39,7 @@ def pair_media(text: Any, media: dict[str, Any]) -> Any:
                 f"`text` holds chats and `{next(iter(media))}` is given beside it; expected one or the other. Put the "
                 "media into the blocks of the chats."
             )
-        given = {"videos": make_list_of_videos, "images": list}
+        given: dict[str, Callable[[Any], list]] = {"videos": make_list_of_videos, "images": list}
         columns = {name: given[name](values) for name, values in media.items()}
         for name, values in columns.items():
             if len(values) != len(text):
