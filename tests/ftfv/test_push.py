@@ -53,7 +53,7 @@ def run_commands(*commands: tuple[str, ...], cwd: Path, **settings: str) -> list
     """Exit code, output and time of the end of `ftfv` with each of the words, in one process."""
     path = [str(Path(ftfv.__file__).parents[1])]
     printed = run_python(COMMANDS, json.dumps(path), json.dumps(commands), cwd=cwd, **settings)
-    return [json.loads(line[1:]) for line in printed.splitlines() if line.startswith("\x1e")]
+    return [json.loads(line[1:]) for line in printed.split("\n") if line.startswith("\x1e")]
 
 
 @pytest.fixture(scope="module")
