@@ -26,9 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "questions",
         metavar="QUESTION",
         nargs="*",
-        help="what to ask about it, before the options; several are answered each by itself, and without any a "
-        "conversation reads them from the terminal, one a line, until it ends (Ctrl-D)",
+        help="what to ask about it; several are answered each by itself, and without any a conversation reads them "
+        "from the terminal, one a line, until it ends (Ctrl-D)",
     )
+    parser.set_defaults(open_list="questions")
     parser.add_argument("--model", required=True, help="model folder or Hub id")
     parser.add_argument("--tokens-per-frame", type=int, help="tokens per frame, K (default: the model's own)")
     parser.add_argument(

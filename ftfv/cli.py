@@ -40,7 +40,8 @@ class Command:
     """What the top-level help says about a subcommand; the rest is in the module `ftfv.<name>`.
 
     The module offers `add_arguments(parser) -> None` and `run(args) -> int | None` (exit code, None for 0) and imports
-    heavy libraries inside `run`. Where it adds `--json`, `run` returns the document to print when the flag is given,
+    heavy libraries inside `run`. A list of positionals that may go on behind the options is named by the default
+    `open_list`. Where it adds `--json`, `run` returns the document to print when the flag is given,
     or the document and the exit code.
     """
 
@@ -173,8 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = next((word for word in arguments if not word.startswith("-")), None)
     program = f"ftfv {command}" if command in COMMANDS else "ftfv"
     try:
-        args = build_parser(command).parse_args(arguments)
-        code = _run(args)
+        code = _run(_parse(arguments, command))
         sys.stdout.flush()  # here, where a reader that went away is still handled
         return code
     except KeyboardInterrupt:
@@ -189,6 +189,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"{program}: error: {_describe(error)}", file=sys.stderr)
         return EXIT_FAILURE
+
+
+def _parse(arguments: Sequence[str], command: str | None) -> argparse.Namespace:
+    """Parses the words after `ftfv`; a list of positionals may go on behind options, where argparse ends it."""
+    parser = build_parser(command)
+    args, rest = parser.parse_known_args(arguments)
+    open_list = getattr(args, "open_list", None)
+    if rest and (open_list is None or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if open_list is not None:
+        setattr(args, open_list, [*getattr(args, open_list), *rest])
+    return args
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -66,11 +66,12 @@ def run(args: argparse.Namespace) -> dict[str, object] | None:
     logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as scratch:
         files = _plan(args, Path(scratch))
+        sizes = {file.path: file.size for file in files}
         document: dict[str, object] = {
             "repo_id": args.repo_id,
             "dry_run": args.dry_run,
-            "files": [{"path": file.path, "size": file.size} for file in files],
-            "bytes": sum(file.size for file in files),
+            "files": [{"path": path, "size": size} for path, size in sizes.items()],
+            "bytes": sum(sizes.values()),
         }
         card = next(file for file in files if file.path == "README.md").read().decode()
         if args.dry_run:
@@ -93,9 +94,9 @@ def run(args: argparse.Namespace) -> dict[str, object] | None:
             }
     if args.json:
         return document
-    for file in files:
-        print(f"{file.size:>15,}  {file.path}")
-    print(f"{document['bytes']:>15,}  bytes in {len(files)} files")
+    for path, size in sizes.items():
+        print(f"{size:>15,}  {path}")
+    print(f"{sum(sizes.values()):>15,}  bytes in {len(sizes)} files")
     if args.dry_run:
         print(f"\n{card}")
         return None

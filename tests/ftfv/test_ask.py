@@ -81,6 +81,19 @@ def test_several_questions_are_answered_each_by_itself(ask, clip, capsys, encode
     assert [turn["question"] for turn in document["answers"]] == QUESTIONS and document["tokens_per_frame"] == 2
 
 
+def test_questions_may_stand_behind_options(saved_folder, clip, capsys):
+    options = ["--model", str(saved_folder), "--max-new-tokens", "3"]
+    assert main(["ask", clip, *QUESTIONS[:2], *options]) == 0
+    together = capsys.readouterr().out
+    assert main(["ask", clip, *options, *QUESTIONS[:2]]) == 0
+    assert capsys.readouterr().out == together
+    assert main(["ask", clip, QUESTIONS[0], *options, QUESTIONS[1]]) == 0
+    assert capsys.readouterr().out == together
+    with pytest.raises(SystemExit, match="2"):
+        main(["ask", clip, *options, QUESTIONS[0], "--fast"])
+    assert "unrecognized arguments:" in capsys.readouterr().err
+
+
 def test_a_conversation_keeps_its_turns(ask, clip, saved_folder, capsys, monkeypatch, encoded):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join([QUESTIONS[0], "", "  ", *QUESTIONS[1:]])))
     assert ask(clip) == 0

@@ -89,10 +89,10 @@ def pushed(hub: HubStub, folder: Path, elsewhere: Path) -> dict[str, Any]:
     push = ("push", str(folder), "org/tiny", *OPTIONS)
     times: list[float] = []
     hub.before = lambda number: times.append(time.time())
-    answers = run_commands((*push, "--dry-run"), push, push, cwd=elsewhere, **settings)
-    assert [answer["code"] for answer in answers] == [0, 0, 0], answers
+    answers = run_commands((*push, "--dry-run"), push, push, push[:-1], cwd=elsewhere, **settings)
+    assert [answer["code"] for answer in answers] == [0, 0, 0, 0], answers
     hub.before = lambda number: None
-    documents = [json.loads(answer["out"]) for answer in answers]
+    documents = [json.loads(answer["out"]) for answer in answers[:3]]
     return {
         "answers": answers,
         "first_request": times[0],
@@ -132,6 +132,13 @@ def test_one_commit_and_none_without_changes(hub, pushed):
     assert messages == ["initial commit", "Upload an FTFV model"]
     assert pushed["first"]["is_new"] and not pushed["second"]["is_new"]
     assert pushed["first"]["commit"] == pushed["second"]["commit"]
+
+
+def test_without_json_it_tells_files_sizes_and_outcome(pushed, repository):
+    *lines, total, outcome = pushed["answers"][3]["out"].splitlines()
+    assert lines == [f"{len(content):>15,}  {name}" for name, content in sorted(repository.items())]
+    assert total.split(maxsplit=1) == [f"{pushed['dry']['bytes']:,}", f"bytes in {len(repository)} files"]
+    assert outcome == f"nothing has changed since {pushed['first']['commit']}; no commit was made"
 
 
 def test_the_card_knows_stage_recipe_and_results(repository):

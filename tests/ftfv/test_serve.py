@@ -16,14 +16,7 @@
 import base64
 import functools
 import http.server
-import os
-import socket
-import subprocess
-import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,7 +27,8 @@ import pytest
 from PIL import Image
 
 from ftfv import FTFVForConditionalGeneration, FTFVProcessor
-from tests.tiny import NUM_QUERIES, ROOT, write_video
+from tests.serving import running_server
+from tests.tiny import NUM_QUERIES, write_video
 
 
 openai = pytest.importorskip("openai", reason="openai is not installed (pip install 'ftfv[serve]')")
@@ -45,7 +39,6 @@ QUESTION = "which way does the shape move ?"
 MAX_TOKENS = 8
 MAX_FILE_SIZE = 0.2  # MB
 MAX_FRAMES = 16
-STARTING = 180  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -78,27 +71,9 @@ def web(media: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def address(saved_folder: Path, media: Path) -> Iterator[str]:
     """The address of a running server of the tiny model."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "ftfv", "serve", str(saved_folder), "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--media-folder", str(media), "--max-file-size", str(MAX_FILE_SIZE), "--max-frames", str(MAX_FRAMES)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        until = time.monotonic() + STARTING
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-                break
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                assert process.poll() is None, process.stdout.read()
-                assert time.monotonic() < until, "the server does not start"
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
+    options = ["--media-folder", str(media), "--max-file-size", str(MAX_FILE_SIZE), "--max-frames", str(MAX_FRAMES)]
+    with running_server(str(saved_folder), *options) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
