@@ -47,8 +47,9 @@ test-slow: $(INSTALLED) ## run the tests that take minutes or download packages
 hf-suite: $(INSTALLED) ## run the common tests of Hugging Face, downloaded from the package index
 	$(TEST_ENVIRONMENT) $(BIN)/python tests/hf_suite/run.py $(VENV)/hf_suite
 
-bench: $(INSTALLED) ## time and memory of decoding 8 frames of a 10-minute video with each decoder
+bench: $(INSTALLED) ## measure decoding with each decoder, and ten questions about a clip that is encoded once
 	$(BIN)/python tests/benchmarks/bench_decoding.py
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/bench_questions.py
 
 style: $(INSTALLED) ## mend imports and formatting, then check as `quality` does
 	$(BIN)/ruff check --fix .

@@ -410,6 +410,22 @@ def test_a_text_file_named_mp4(tmp_path):
     one_line(error)
 
 
+@pytest.mark.parametrize("form", ["bytes", "file"])
+@pytest.mark.parametrize("kind", ["hls", "concat"])
+def test_a_playlist_is_no_way_to_another_file(tmp_path, kind, form):
+    """A server is sent bytes by strangers: a list of files on its own disk must not be followed."""
+    secret = write_video(tmp_path / "secret.ts", noisy_frames())
+    text = {
+        "hls": f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10.0,\nfile://{secret}\n#EXT-X-ENDLIST\n",
+        "concat": f"ffconcat version 1.0\nfile {secret}\n",
+    }[kind]
+    source = tmp_path / "clip.mp4"
+    source.write_text(text)
+    assert len(read_video(secret, lambda metadata: np.arange(2), "pyav")[0]) == 2
+    with pytest.raises(ValueError, match="cannot be decoded by pyav"):
+        read_video(str(source) if form == "file" else text.encode(), video_backend="pyav")
+
+
 @pytest.mark.parametrize("container_options", [{"movflags": "faststart"}, {}])
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
 def test_a_truncated_file(tmp_path, container_options, kept):
