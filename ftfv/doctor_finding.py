@@ -36,7 +36,7 @@ class Finding:
 
     def __str__(self) -> str:
         cure = f" To mend it: {self.cure}" if self.cure else ""
-        return f"{'good' if self.good else 'BAD '}  {self.subject:<20} {self.text}{cure}"
+        return f"{'good' if self.good else 'BAD '}  {self.subject:<24} {self.text}{cure}"
 
     def as_document(self) -> dict[str, object]:
         """The finding as `--json` prints it."""

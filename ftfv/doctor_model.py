@@ -72,8 +72,9 @@ def examine_model(
         return "config.json and processor_config.json agree."
 
     yield examine("config.json", load_config, "save, convert or download the model again.")
-    yield examine("processor", load_processor, "save the processor into the model's folder, or download it again.")
-    if len(loaded) == 2:
+    if "config" in loaded:
+        yield examine("processor", load_processor, "save the processor into the model's folder, or download it again.")
+    if "processor" in loaded:
         yield examine("agreement", compare, "save both from the same model, or correct one of the files.")
     if video is not None:
         yield examine(
