@@ -38,7 +38,7 @@ from transformers.modeling_outputs import (
     BaseModelOutputWithPooling,
     ModelOutput,
 )
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, slice_logits_to_keep
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, auto_docstring, can_return_tuple, torch_compilable_check
 from transformers.utils.generic import maybe_autocast, merge_with_config_defaults
@@ -46,6 +46,15 @@ from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_ftfv import FTFVAdapterConfig, FTFVConfig, FTFVVisionConfig
 from .sampler_ftfv import FTFVTokenSampler
+
+
+try:
+    from transformers.modeling_utils import slice_logits_to_keep
+except ImportError:
+    # transformers before 5.21, which vLLM 0.33 asks for; it has no other forms of `logits_to_keep`.
+    def slice_logits_to_keep(hidden_states: torch.Tensor, logits_to_keep: int | torch.Tensor) -> torch.Tensor:
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        return hidden_states[:, kept, :]
 
 
 @auto_docstring(

@@ -17,8 +17,8 @@ Time of ten questions about one clip, every other one with three beams: encoded 
     python tests/benchmarks/bench_questions.py
 
 Both ways are measured side by side, round by round, after one round that is not counted; the answers must be equal.
-The weights are random. The sizes keep the share of the paper's in which the vision tower does most of the work; `--full`
-takes the paper's own, which needs a GPU.
+The weights are random. The sizes are small but leave most of the work to the vision tower, as the paper's do; `--full`
+takes the paper's own, for a GPU.
 """
 
 import argparse

@@ -21,6 +21,7 @@ import transformers
 from transformers import AutoConfig
 
 from ftfv import FTFVConfig, FTFVForConditionalGeneration, vllm_check, vllm_plugin
+from tests.strangers import run_python
 from tests.tiny import ROOT
 
 
@@ -41,6 +42,33 @@ def test_vllm_finds_the_class_that_a_folder_names(monkeypatch, saved_folder):
     # It takes a model for a multimodal one where these differ.
     assert type(config) is FTFVConfig and config != config.get_text_config()
     assert "vllm" not in sys.modules
+
+
+OLDER_TRANSFORMERS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+from transformers import modeling_utils
+from transformers.models.llama import modeling_llama  # it has the function by the time that it is gone
+del modeling_utils.slice_logits_to_keep
+from ftfv import vllm_plugin
+from tests.tiny import build_model, random_pixels, video_prompt
+
+vllm_plugin.register()
+model = build_model()
+inputs = {"input_ids": torch.tensor([video_prompt(12)]), "pixel_values_videos": random_pixels(1, 3)}
+with torch.no_grad():
+    whole = model(**inputs).logits
+    for keep in (1, 4, torch.tensor([0, 5])):
+        kept = model(**inputs, logits_to_keep=keep).logits
+        torch.testing.assert_close(kept, whole[:, -keep:] if isinstance(keep, int) else whole[:, keep])
+print("equal")
+"""
+
+
+def test_the_model_works_with_the_transformers_that_vllm_asks_for(tmp_path):
+    """vLLM 0.33 asks for transformers < 5.21, which lacks a function that the model takes where it is."""
+    assert run_python(OLDER_TRANSFORMERS, str(ROOT), cwd=tmp_path).splitlines()[-1] == "equal"
 
 
 def test_the_check_says_where_vllm_is_missing(monkeypatch, capsys):
