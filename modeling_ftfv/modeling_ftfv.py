@@ -358,12 +358,13 @@ class FTFVTemporalEncoding(nn.Module):
 class FTFVAdapterAttention(nn.Module):
     """
     Cross-attention of the kept queries to the patches of their frame. All queries are scored, since the sampler needs
-    their responses; the values are gathered and projected for the kept ones only.
+    their responses, and only the kept ones attend.
     """
 
     def __init__(self, config: FTFVAdapterConfig):
         super().__init__()
         self.config = config
+        self.num_heads = config.num_attention_heads
         self.head_dim = config.hidden_size // config.num_attention_heads
         self.scaling = self.head_dim**-0.5
         self.attention_dropout = config.attention_dropout
@@ -398,19 +399,24 @@ class FTFVAdapterAttention(nn.Module):
             return (attention / self.config.num_attention_heads).amax(dim=-1)
 
     def forward(
-        self, query_states: torch.Tensor, key_states: torch.Tensor, value_states: torch.Tensor
+        self, query_states: torch.Tensor, key_states: torch.Tensor, hidden_states: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         r"""
         Args:
             query_states (`torch.Tensor` of shape `(num_frames, num_heads, tokens_per_frame, head_dim)`):
                 Projected queries that each frame keeps.
-            key_states, value_states (`torch.Tensor` of shape `(num_frames, num_heads, num_patches, head_dim)`):
-                Projected patches, with and without positions.
+            key_states (`torch.Tensor` of shape `(num_frames, num_heads, num_patches, head_dim)`):
+                Projected patches with positions.
+            hidden_states (`torch.Tensor` of shape `(num_frames, num_patches, hidden_size)`):
+                Patches without positions, of which the values are made.
 
         Returns:
             Output of shape `(num_frames, tokens_per_frame, hidden_size)` and, with eager attention only, the weights
             of shape `(num_frames, num_heads, tokens_per_frame, num_patches)`.
         """
+        if self._projects_values_last(query_states.shape[2], hidden_states.shape[1]):
+            return self.out_proj(self._attend_to_unprojected(query_states, key_states, hidden_states).flatten(2)), None
+        value_states = self.v_proj(hidden_states).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
         attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
         )
@@ -425,6 +431,38 @@ class FTFVAdapterAttention(nn.Module):
             is_causal=self.is_causal,
         )
         return self.out_proj(attn_output.flatten(2)), attn_weights
+
+    def _projects_values_last(self, tokens_per_frame: int, num_patches: int) -> bool:
+        """
+        Whether fewer multiplications are needed when the few attended patches are projected instead of all of them,
+        A (X W) = (A X) W, and the layer that projects is a plain one. Eager attention stays the reference.
+        """
+        hidden_size = self.config.hidden_size
+        num_products = tokens_per_frame * (num_patches * (self.num_heads - 1) + hidden_size)
+        if self.config._attn_implementation == "eager" or num_products >= num_patches * hidden_size:
+            return False
+        # Layers with LoRA, quantised or offloaded ones, and ZeRO's shards do their work when they are called.
+        weight = self.v_proj.weight
+        is_plain = type(self.v_proj) is nn.Linear and type(weight) is nn.Parameter
+        return is_plain and weight.shape == (hidden_size, hidden_size) and not hasattr(self.v_proj, "_hf_hook")
+
+    def _attend_to_unprojected(
+        self, query_states: torch.Tensor, key_states: torch.Tensor, hidden_states: torch.Tensor
+    ) -> torch.Tensor:
+        """Output `(num_frames, tokens_per_frame, num_heads, head_dim)` of the attention, values projected last."""
+        value_weight = self.v_proj.weight.unflatten(0, (self.num_heads, self.head_dim)).transpose(1, 2)
+        bias = self.v_proj.bias.view(self.num_heads, 1, self.head_dim)
+        outputs = []
+        # One frame at a time: in a batch the weights of the projection would be copied for each.
+        for queries, keys, patches in zip(query_states, key_states, hidden_states, strict=True):
+            scores = torch.matmul(queries, keys.transpose(-1, -2)) * self.scaling
+            weights = nn.functional.softmax(scores, dim=-1, dtype=torch.float32).to(queries.dtype)
+            weights = nn.functional.dropout(weights, p=self.attention_dropout, training=self.training)
+            # [heads * K, patches] x [patches, C], so that the patches are read once for all heads
+            attended = torch.matmul(weights.flatten(0, 1), patches).unflatten(0, (self.num_heads, -1))
+            # The bias as often as the weights say: with dropout they do not sum to 1.
+            outputs.append(torch.matmul(attended, value_weight) + weights.sum(dim=-1, keepdim=True) * bias)
+        return torch.stack(outputs).transpose(1, 2)
 
 
 @auto_docstring
@@ -555,14 +593,13 @@ class FTFVAdapter(FTFVPreTrainedModel):
             and the kept queries of each frame `(tokens_per_frame,)`.
         """
         num_heads, head_dim = self.config.num_attention_heads, self.attention.head_dim
-        key_value = self.kv_norm(self.kv_proj(hidden_states))
-        positions = self.position_table.to(key_value.dtype)
+        patches = self.kv_norm(self.kv_proj(hidden_states))
+        positions = self.position_table.to(patches.dtype)
+        # The same for every frame, so projected once.
         queries = self.query_norm(self.query_tokens) + positions
-        keys = key_value + interpolate_positions(positions, key_value.shape[1])
-
         query_states = self.attention.q_proj(queries).view(-1, num_heads, head_dim)
-        key_states = self.attention.k_proj(keys).unflatten(-1, (num_heads, head_dim)).transpose(1, 2)
-        value_states = self.attention.v_proj(key_value).unflatten(-1, (num_heads, head_dim)).transpose(1, 2)
+        key_states = self.attention.k_proj(patches + interpolate_positions(positions, patches.shape[1]))
+        key_states = key_states.unflatten(-1, (num_heads, head_dim)).transpose(1, 2)
         responses = self.attention.responses(query_states, key_states)
 
         # Frames that keep the same number of tokens attend together; one group in all but mixed batches.
@@ -577,7 +614,7 @@ class FTFVAdapter(FTFVPreTrainedModel):
                 kept = self.sampler(responses[group], count)
             # [F, K, heads, head_dim] -> [F, heads, K, head_dim]
             kept_states = query_states[kept].transpose(1, 2)
-            attn_output, _ = self.attention(kept_states, key_states[group], value_states[group])
+            attn_output, _ = self.attention(kept_states, key_states[group], patches[group])
             for frame, output, indices in zip(
                 frames, self.output_proj(self.post_norm(attn_output)), kept, strict=True
             ):

@@ -20,7 +20,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from ftfv import FTFVConfig
 from ftfv.modeling_ftfv.modeling_ftfv import FTFVAdapter, interpolate_positions, sine_cosine_positions
 from ftfv.modeling_ftfv.sampler_ftfv import FTFVTokenSampler
 from tests.tiny import NUM_PATCHES, NUM_QUERIES, build_config, randomize
@@ -173,6 +175,99 @@ def test_responses_carry_no_gradient_but_the_tokens_do():
     assert not responses.requires_grad
     torch.stack(tokens).sum().backward()
     assert hidden_states.grad.abs().sum() > 0
+
+
+# Values projected last, where few queries are kept: up to 8 of 16 here.
+
+
+def gradients(adapter: FTFVAdapter, hidden_states: torch.Tensor, count: int) -> dict[str, torch.Tensor]:
+    """Of a loss in which every output matters, by name; the patches' under "patches"."""
+    adapter.zero_grad()
+    hidden_states = hidden_states.clone().requires_grad_()
+    tokens = torch.stack(adapter(hidden_states, [count] * len(hidden_states))[0])
+    (tokens * torch.randn(tokens.shape, generator=torch.Generator().manual_seed(2))).sum().backward()
+    found = {name: parameter.grad.clone() for name, parameter in adapter.named_parameters()}
+    return {**found, "patches": hidden_states.grad}
+
+
+@pytest.mark.parametrize("tokens_per_frame", [1, 4, 8])
+def test_gradients_equal_those_of_eager_attention(tokens_per_frame):
+    late, eager = build_adapter("sdpa"), build_adapter("eager")
+    assert late.attention._projects_values_last(tokens_per_frame, NUM_PATCHES)
+    assert not eager.attention._projects_values_last(tokens_per_frame, NUM_PATCHES)
+    found, expected = (gradients(adapter, random_patches(), tokens_per_frame) for adapter in (late, eager))
+    assert found.keys() == expected.keys()
+    for name in found:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("count", "late"), [(117, True), (118, False)])
+def test_values_are_projected_last_where_that_takes_fewer_products(count, late):
+    """In the paper's sizes: K M H C + K C C against M C C + K M C."""
+    with torch.device("meta"):
+        config = FTFVConfig()
+        attention = FTFVAdapter(config.adapter_config, FTFVTokenSampler(config)).attention
+    patches, heads, width = 1024, 32, 4096
+    fewer = count * patches * heads * width + count * width**2 < patches * width**2 + count * patches * width
+    assert attention._projects_values_last(count, patches) == fewer == late
+
+
+def test_layers_that_are_more_than_their_weight_are_called():
+    """Such as one with LoRA: its weight alone would leave the rest out."""
+
+    class WithMore(nn.Linear):
+        def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(hidden_states)
+
+    adapter, doubled = build_adapter(), build_adapter()
+    with torch.no_grad():
+        doubled.attention.v_proj.weight.mul_(2)
+        doubled.attention.v_proj.bias.mul_(2)
+    more = WithMore(32, 32)
+    more.load_state_dict(adapter.attention.v_proj.state_dict())
+    adapter.attention.v_proj = more
+    expected = torch.stack(doubled(random_patches(), [4] * 3)[0])
+    torch.testing.assert_close(torch.stack(adapter(random_patches(), [4] * 3)[0]), expected, rtol=0, atol=1e-5)
+
+
+def test_dropout_drops_the_same_weights_as_elsewhere():
+    adapter = build_adapter(adapter_config={"attention_dropout": 0.5})
+    with torch.no_grad():
+        adapter.attention.v_proj.weight.zero_()
+    assert torch.stack(adapter(random_patches(), [4] * 3)[0]).std(dim=1).max() < 1e-5
+    # Values that are their bias alone still vary by how many patches are left.
+    adapter.train()
+    assert torch.stack(adapter(random_patches(), [4] * 3)[0]).std(dim=1).min() > 1e-3
+
+
+class Products(TorchDispatchMode):
+    """Records the operands of every matrix product."""
+
+    def __init__(self):
+        super().__init__()
+        self.operands: list[torch.Tensor] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.bmm):
+            self.operands += [operand for operand in args if isinstance(operand, torch.Tensor)]
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+@pytest.mark.parametrize("count", [4, NUM_QUERIES])
+def test_no_weight_is_expanded_over_frames_or_patches(trainable, count):
+    """`nn.MultiheadAttention` on frozen weights multiplies by a copy of them for each patch."""
+    adapter = build_adapter().requires_grad_(trainable)
+    num_frames = 7
+    with Products() as products:
+        adapter(random_patches(num_frames), [count] * num_frames)
+    matrices = [parameter for parameter in adapter.parameters() if parameter.ndim == 2]
+    storages = {parameter.untyped_storage().data_ptr() for parameter in matrices}
+    used = [operand for operand in products.operands if operand.untyped_storage().data_ptr() in storages]
+    assert len(used) >= 5
+    assert all(0 not in operand.stride() and operand.numel() <= 32 * 32 for operand in used)
+    # Nor is there a copy: nothing is larger than the patches of all frames.
+    assert max(operand.numel() for operand in products.operands) <= num_frames * NUM_PATCHES * 32
 
 
 def test_the_first_position_table_is_sine_and_cosine():
