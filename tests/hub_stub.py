@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""A small Hugging Face Hub in memory, for tests: repositories of models and Spaces, commits, LFS uploads, downloads."""
+"""A small Hugging Face Hub in memory, for tests: models and Spaces, commits, LFS uploads, downloads."""
 
 import base64
 import hashlib
@@ -288,7 +288,7 @@ def describe(repository: Repository, digest: str) -> dict[str, Any]:
     card = yaml.safe_load(match.group(1)) if match else {}
     return {
         "_id": digest[:24],
-        "id": repository.id,
+        "id": repository.id.removeprefix("spaces/"),
         "modelId": repository.id,
         "sha": digest,
         "private": repository.private,
