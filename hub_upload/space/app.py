@@ -40,13 +40,13 @@ from attention import draw_attention
 HERE = Path(__file__).resolve().parent
 EXAMPLE = HERE / "example.mp4"
 MAX_FRAMES = 32
-MAX_FILE_SIZE = "200mb"
+MAX_FILE_SIZE = "200 MB"
 # Seconds after which uploads, pictures and encoded videos are forgotten.
 KEPT = 3600
 
 LIMITS = f"""
 The model sees up to {MAX_FRAMES} frames, spread evenly, and nothing between them; it hears no sound. Files may have up
-to {MAX_FILE_SIZE.upper()}, answers end after {MAX_NEW_TOKENS} tokens and may be wrong or biased. One question is
+to {MAX_FILE_SIZE}, answers end after {MAX_NEW_TOKENS} tokens and may be wrong or biased. One question is
 answered at a time; others wait. What you upload is deleted after an hour.
 """
 LEGEND = "### Where the model looks\n\nThe brighter a patch of a frame, the more the queries that are kept look at it."
