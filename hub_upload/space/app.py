@@ -41,15 +41,17 @@ HERE = Path(__file__).resolve().parent
 EXAMPLE = HERE / "example.mp4"
 MAX_FRAMES = 32
 MAX_FILE_SIZE = "200 MB"
-# Seconds after which uploads, pictures and encoded videos are forgotten.
-KEPT = 3600
+# Seconds after which uploads, pictures and encoded videos are forgotten, and between looks for such.
+KEPT, CLEANED_EVERY = 3600, 300
 
 LIMITS = f"""
 The model sees up to {MAX_FRAMES} frames, spread evenly, and nothing between them; it hears no sound. Files may have up
 to {MAX_FILE_SIZE}, answers end after {MAX_NEW_TOKENS} tokens and may be wrong or biased. One question is
 answered at a time; others wait. What you upload is deleted after an hour.
 """
-LEGEND = "### Where the model looks\n\nThe brighter a patch of a frame, the more the queries that are kept look at it."
+LEGEND = """### Where the model looks
+
+The more golden light on a patch of a frame, the more the queries that are kept look at it."""
 CSS = """
 .gradio-container { max-width: 1080px !important; margin: 0 auto !important; }
 #refusal .refusal { border-left: 4px solid #c2410c; background: #fff7ed; color: #7c2d12; padding: .7em 1em; }
@@ -57,6 +59,8 @@ CSS = """
 #cost :is(th, td) { border: 0; padding: .4em 0; text-align: left; }
 #cost tr { border-bottom: 1px solid var(--border-color-primary) !important; }
 #cost :is(th, td) + :is(th, td) { padding-left: 1em; text-align: right; white-space: nowrap; }
+#frames .thumbnail-lg { aspect-ratio: auto; }
+#frames .thumbnail-lg img { height: auto; }
 @media (max-width: 640px) { #frames .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; } }
 """
 
@@ -102,7 +106,7 @@ def build_page(pipe: Any, name: str) -> gr.Blocks:
             frames: gr.Gallery(visible=False),
         }
 
-    with gr.Blocks(title=f"Ask {name}", delete_cache=(KEPT, KEPT)) as page:
+    with gr.Blocks(title=f"Ask {name}", delete_cache=(CLEANED_EVERY, KEPT)) as page:
         encoded = gr.State(None, time_to_live=KEPT)
         gr.Markdown(
             f"# Ask {name} about a video\n\nThe model looks at some frames of the video and reads K tokens of each: "

@@ -144,7 +144,7 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(space: tuple[str, subprocess.Popen], browser: Any) -> Iterator[Any]:
+def page(browser: Any, space: tuple[str, subprocess.Popen]) -> Iterator[Any]:
     """The empty page of a new visitor, with nothing but the Space to be reached."""
     url, _ = space
     page = browser.new_page(viewport={"width": 1200, "height": 900})
@@ -185,6 +185,17 @@ def ask(page: Any, question: str) -> None:
 def expected_answer(pipe: VideoTextToTextPipeline, clip: str, question: str, **options: int) -> str:
     [output] = pipe(videos=clip, text=question, do_sample=False, max_new_tokens=128, return_full_text=False, **options)
     return output["generated_text"].strip()
+
+
+def test_the_model_is_the_one_of_the_card_unless_told(python, tmp_path):
+    for file in plan_space("org/tiny"):
+        (tmp_path / file.path).write_bytes(file.read())
+    code = "import app; print(app.model_name([]), app.model_name(['other/model']))"
+    environment = stranger_environment(tmp_path, GRADIO_ANALYTICS_ENABLED="False")
+    printed = subprocess.run(
+        [python, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=True
+    )
+    assert printed.stdout.split() == ["org/tiny", "other/model"]
 
 
 def test_the_empty_page(page, tmp_path):
