@@ -11,10 +11,11 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""`ftfv push`: a model folder, checked, with a card, as one commit on the Hub."""
+"""`ftfv push`: a model folder, checked, with a card, as one commit on the Hub, and a Space to try it in."""
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--results", nargs="+", default=[], metavar="FILE", help=".yaml in the Hub's format, or .json with `scores`"
     )
     parser.add_argument("--video", metavar="CLIP", help="video for check and picture (default: a square that moves)")
+    parser.add_argument(
+        "--space",
+        nargs="?",
+        const="",
+        metavar="ORG/SPACE",
+        help="then push a Space that asks the model about videos (default name: that of the model); its README.md "
+        "stays once a person has edited it, its other files are replaced",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
@@ -60,12 +69,13 @@ def run(args: argparse.Namespace) -> dict[str, object] | None:
 
     from transformers.utils import logging
 
-    from .hub_upload.push import push_files
+    from .hub_upload.space_files import SPACE_SDK, plan_space
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as scratch:
         files = _plan(args, Path(scratch))
+<<<<<<< HEAD
         sizes = {file.path: file.size for file in files}
         document: dict[str, object] = {
             "repo_id": args.repo_id,
@@ -97,15 +107,65 @@ def run(args: argparse.Namespace) -> dict[str, object] | None:
     for path, size in sizes.items():
         print(f"{size:>15,}  {path}")
     print(f"{sum(sizes.values()):>15,}  bytes in {len(sizes)} files")
+=======
+        document = _publish(
+            files, args.repo_id, args, message=args.message, revision=args.revision, create_pr=args.create_pr
+        )
+    if not args.json:
+        _show(document)
+    if args.space is not None:
+        space = _publish(
+            plan_space(args.repo_id),
+            args.space or args.repo_id,
+            args,
+            message=f"Upload a Space for {args.repo_id}",
+            space_sdk=SPACE_SDK,
+        )
+        document["space"] = space
+        if not args.json:
+            print(f"\nThe Space {space['repo_id']}:")
+            _show(space)
+    return document if args.json else None
+
+
+def _publish(files: list, repo_id: str, args: argparse.Namespace, **options: Any) -> dict[str, Any]:
+    """What was pushed, or with `--dry-run` would be, as a document; `options` are those of [`push_files`]."""
+    from .hub_upload.push import CARD, push_files
+
+    document = {
+        "repo_id": repo_id,
+        "dry_run": args.dry_run,
+        "files": [{"path": file.path, "size": file.size} for file in files],
+        "bytes": sum(file.size for file in files),
+    }
+>>>>>>> space
     if args.dry_run:
-        print(f"\n{card}")
-        return None
-    if outcome.kept_card:
+        card = next(file for file in files if file.path == CARD)
+        return {**document, "card": card.read().decode()}
+    outcome = push_files(files, repo_id, private=args.private, **options)
+    return {
+        **document,
+        "commit": outcome.commit,
+        "url": outcome.url,
+        "is_new": outcome.is_new,
+        "removed": list(outcome.removed),
+        "kept_card": outcome.kept_card,
+    }
+
+
+def _show(document: dict[str, Any]) -> None:
+    for file in document["files"]:
+        print(f"{file['size']:>15,}  {file['path']}")
+    print(f"{document['bytes']:>15,}  bytes in {len(document['files'])} files")
+    if document["dry_run"]:
+        print(f"\n{document['card']}")
+        return
+    if document["kept_card"]:
         print("README.md on the Hub was written or edited by a person and stays; delete it there for a new one.")
-    for path in outcome.removed:
+    for path in document["removed"]:
         print(f"removed from the Hub: {path}")
-    print(outcome.url if outcome.is_new else f"nothing has changed since {outcome.commit}; no commit was made")
-    return None
+    url, commit = document["url"], document["commit"]
+    print(url if document["is_new"] else f"nothing has changed since {commit}; no commit was made")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -113,8 +173,9 @@ def _check(args: argparse.Namespace) -> None:
 
     if not Path(args.folder).is_dir():
         raise FileNotFoundError(f"No folder {args.folder!r}; expected a saved model with its processor.")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", args.repo_id):
-        raise ValueError(f"The repository is {args.repo_id!r}; expected 'organisation/name'.")
+    for what, repo_id in (("repository", args.repo_id), ("Space", args.space or args.repo_id)):
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id):
+            raise ValueError(f"The {what} is {repo_id!r}; expected 'organisation/name'.")
     if (args.license_name or args.license_link) and args.license != "other":
         raise ValueError(
             f"--license is {args.license!r}; expected 'other' with --license-name and --license-link, which describe "
@@ -122,6 +183,11 @@ def _check(args: argparse.Namespace) -> None:
         )
     if args.create_pr and args.revision is not None:
         raise ValueError(f"--create-pr goes to the main branch; leave --revision {args.revision} out, or --create-pr.")
+    if args.space is not None and (args.create_pr or args.revision is not None):
+        option = "--create-pr" if args.create_pr else f"--revision {args.revision}"
+        raise ValueError(
+            f"--space runs the main branch of the model, which {option} leaves as it is; leave one of the two out."
+        )
 
 
 def _plan(args: argparse.Namespace, scratch: Path) -> list:

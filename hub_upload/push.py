@@ -26,7 +26,7 @@ from .signature import is_untouched
 
 
 CARD = "README.md"
-# Files of an older push that would be loaded beside or instead of the new ones.
+# Files of an older push of a model that would be loaded beside or instead of the new ones.
 SUPERSEDED = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -89,11 +89,12 @@ def push_files(
     private: bool = False,
     revision: str | None = None,
     create_pr: bool = False,
+    space_sdk: str | None = None,
 ) -> Outcome:
     """
     Publishes files as one commit. Interrupted anywhere before it, the repository shows what it showed, and the same
-    call completes the push. Weights, adapters and code of an older push are removed in the same commit; other files
-    stay, and so does a README.md that [`sign`] did not sign or that was edited since.
+    call completes the push. Of a model, weights, adapters and code of an older push are removed in the same commit;
+    other files stay, and so does a README.md that [`sign`] did not sign or that was edited since.
 
     Args:
         files (`Sequence[PlannedFile]`): what to publish.
@@ -102,6 +103,8 @@ def push_files(
         private (`bool`, *optional*, defaults to `False`): whether a new repository is private.
         revision (`str`, *optional*, defaults to the main branch): branch to push to, made if it does not exist.
         create_pr (`bool`, *optional*, defaults to `False`): open a pull request instead.
+        space_sdk (`str`, *optional*): what runs the files, such as `"gradio"`, if they go to a Space and not to a
+            model.
 
     Raises:
         PermissionError: nobody is logged in.
@@ -113,12 +116,17 @@ def push_files(
     if get_token() is None:
         raise PermissionError("Nobody is logged in to the Hub; run `hf auth login`, or set HF_TOKEN.")
     api = HfApi()
-    head, present = _prepare(api, repo_id, private, revision)
+    repo_type = "model" if space_sdk is None else "space"
+    head, present = _prepare(api, repo_id, private, revision, repo_type, space_sdk)
     planned = {file.path: file for file in files}
-    kept_card = CARD in present and CARD in planned and _is_a_persons(api, repo_id, head, planned[CARD].read())
+    kept_card = (
+        CARD in present and CARD in planned and _is_a_persons(api, repo_id, repo_type, head, planned[CARD].read())
+    )
     if kept_card:
         del planned[CARD]
-    removed = [path for path in sorted(present - planned.keys()) if _is_superseded(path)]
+    removed = []
+    if repo_type == "model":
+        removed = [path for path in sorted(present - planned.keys()) if _is_superseded(path)]
     commit = api.create_commit(
         repo_id,
         [
@@ -126,6 +134,7 @@ def push_files(
             *(CommitOperationDelete(path) for path in removed),
         ],
         commit_message=message,
+        repo_type=repo_type,
         revision=revision,
         create_pr=create_pr,
         parent_commit=head,
@@ -133,13 +142,15 @@ def push_files(
     return Outcome(commit.oid, commit.pr_url or commit.commit_url, commit.oid != head, tuple(removed), kept_card)
 
 
-def _prepare(api: HfApi, repo_id: str, private: bool, revision: str | None) -> tuple[str, set[str]]:
+def _prepare(
+    api: HfApi, repo_id: str, private: bool, revision: str | None, repo_type: str, space_sdk: str | None
+) -> tuple[str, set[str]]:
     """Makes what is missing of repository and branch; returns the latest commit and its files."""
     try:
-        info = api.model_info(repo_id)
+        info = api.repo_info(repo_id, repo_type=repo_type)
     except RepositoryNotFoundError:
-        api.create_repo(repo_id, private=private or None, exist_ok=True)
-        info = api.model_info(repo_id)
+        api.create_repo(repo_id, repo_type=repo_type, space_sdk=space_sdk, private=private or None, exist_ok=True)
+        info = api.repo_info(repo_id, repo_type=repo_type)
     if private and not info.private:
         raise ValueError(
             f"{repo_id!r} exists and is public, so --private would publish; make it private on the Hub first, or "
@@ -147,19 +158,20 @@ def _prepare(api: HfApi, repo_id: str, private: bool, revision: str | None) -> t
         )
     if revision is not None:
         try:
-            info = api.model_info(repo_id, revision=revision)
+            info = api.repo_info(repo_id, repo_type=repo_type, revision=revision)
         except RevisionNotFoundError:
-            api.create_branch(repo_id, branch=revision, exist_ok=True)
-            info = api.model_info(repo_id, revision=revision)
+            api.create_branch(repo_id, repo_type=repo_type, branch=revision, exist_ok=True)
+            info = api.repo_info(repo_id, repo_type=repo_type, revision=revision)
     if info.sha is None:
         raise ValueError(f"The Hub names no commit of {repo_id!r}; expected one, also of an empty repository.")
     return info.sha, {sibling.rfilename for sibling in info.siblings or []}
 
 
-def _is_a_persons(api: HfApi, repo_id: str, commit: str, planned: bytes) -> bool:
+def _is_a_persons(api: HfApi, repo_id: str, repo_type: str, commit: str, planned: bytes) -> bool:
     """Whether a person wrote or edited the card on the Hub, and it is not the one that is to be pushed."""
     with tempfile.TemporaryDirectory() as scratch:
-        card = Path(api.hf_hub_download(repo_id, CARD, revision=commit, cache_dir=scratch)).read_bytes()
+        path = api.hf_hub_download(repo_id, CARD, repo_type=repo_type, revision=commit, cache_dir=scratch)
+        card = Path(path).read_bytes()
     return card != planned and not is_untouched(card.decode(errors="replace"))
 
 

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""A small Hugging Face Hub in memory, for tests: repositories of models, commits, LFS uploads, downloads."""
+"""A small Hugging Face Hub in memory, for tests: models and Spaces, commits, LFS uploads, downloads."""
 
 import base64
 import hashlib
@@ -30,7 +30,7 @@ import yaml
 Response = tuple[int, dict[str, str], Any]
 
 LFS_SUFFIXES = (".safetensors", ".png", ".bin")
-REPO = r"([^/]+/[^/]+)"
+REPO = r"((?:spaces/)?[^/]+/[^/]+)"
 
 
 def git_digest(content: bytes) -> str:
@@ -50,7 +50,7 @@ class QuietServer(ThreadingHTTPServer):
 
 class Repository:
     """
-    Commits of a repository.
+    Commits of a repository, whose id starts with `spaces/` for a Space.
 
     Attributes:
         commits (`dict[str, dict]`): by their digest, with `files` (content by path), `message` and `parent`.
@@ -164,8 +164,9 @@ class HubStub:
             return 200, {}, b""
         if match := re.fullmatch(rf"/{REPO}\.git/info/lfs/objects/batch", path):
             return self.batch(json.loads(body)["objects"])
-        if match := re.fullmatch(rf"/api/models/{REPO}(?:/([\w-]+)(?:/([^/]+)(?:/(.*))?)?)?", path):
-            repo_id, verb, revision, rest = match.groups()
+        if match := re.fullmatch(r"/api/(models|spaces)/([^/]+/[^/]+)(?:/([\w-]+)(?:/([^/]+)(?:/(.*))?)?)?", path):
+            kind, repo_id, verb, revision, rest = match.groups()
+            repo_id = repo_id if kind == "models" else f"spaces/{repo_id}"
             repository = self.repositories.get(repo_id)
             if repository is None:
                 return refuse(404 if has_token else 401, "RepoNotFound", f"Repository not found: {repo_id}")
@@ -184,9 +185,13 @@ class HubStub:
         if not has_token:
             return refuse(401, "Unauthorized", "no token")
         repo_id = f"{settings.get('organization') or 'me'}/{settings['name']}"
+        if settings.get("type") == "space":
+            if "sdk" not in settings:
+                return refuse(400, "BadRequest", "a Space needs an sdk")
+            repo_id = f"spaces/{repo_id}"
         answer = {"url": f"{self.url}/{repo_id}", "name": repo_id, "id": repo_id}
         if repo_id in self.repositories:
-            return 409, {}, {"error": "You already created this model repo", **answer}
+            return 409, {}, {"error": "You already created this repo", **answer}
         private = settings.get("private") is True or settings.get("visibility") == "private"
         self.repositories[repo_id] = Repository(repo_id, private)
         return 200, {}, answer
@@ -283,7 +288,7 @@ def describe(repository: Repository, digest: str) -> dict[str, Any]:
     card = yaml.safe_load(match.group(1)) if match else {}
     return {
         "_id": digest[:24],
-        "id": repository.id,
+        "id": repository.id.removeprefix("spaces/"),
         "modelId": repository.id,
         "sha": digest,
         "private": repository.private,

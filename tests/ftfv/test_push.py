@@ -87,10 +87,17 @@ def pushed(hub: HubStub, folder: Path, elsewhere: Path) -> dict[str, Any]:
     """A dry run and two pushes, and when the Hub was first asked."""
     settings = {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN}
     push = ("push", str(folder), "org/tiny", *OPTIONS)
+    space = (*push, "--space", "org/ask-tiny")
     times: list[float] = []
     hub.before = lambda number: times.append(time.time())
+<<<<<<< HEAD
     answers = run_commands((*push, "--dry-run"), push, push, push[:-1], cwd=elsewhere, **settings)
     assert [answer["code"] for answer in answers] == [0, 0, 0, 0], answers
+=======
+    commands = ((*space, "--dry-run"), push, space, (*push, "--space"), space)
+    answers = run_commands(*commands, cwd=elsewhere, **settings)
+    assert [answer["code"] for answer in answers] == [0] * len(commands), answers
+>>>>>>> space
     hub.before = lambda number: None
     documents = [json.loads(answer["out"]) for answer in answers[:3]]
     return {
@@ -99,6 +106,8 @@ def pushed(hub: HubStub, folder: Path, elsewhere: Path) -> dict[str, Any]:
         "dry": documents[0],
         "first": documents[1],
         "second": documents[2],
+        "namesake": documents[3],
+        "third": documents[4],
     }
 
 
@@ -134,11 +143,36 @@ def test_one_commit_and_none_without_changes(hub, pushed):
     assert pushed["first"]["commit"] == pushed["second"]["commit"]
 
 
+<<<<<<< HEAD
 def test_without_json_it_tells_files_sizes_and_outcome(pushed, repository):
     *lines, total, outcome = pushed["answers"][3]["out"].splitlines()
     assert lines == [f"{len(content):>15,}  {name}" for name, content in sorted(repository.items())]
     assert total.split(maxsplit=1) == [f"{pushed['dry']['bytes']:,}", f"bytes in {len(repository)} files"]
     assert outcome == f"nothing has changed since {pushed['first']['commit']}; no commit was made"
+=======
+def test_the_space_is_what_the_dry_run_showed(hub, pushed):
+    shown, space = pushed["dry"]["space"], pushed["second"]["space"]
+    files = {
+        name: text for name, text in hub.repositories["spaces/org/ask-tiny"].files().items() if name[:4] != ".git"
+    }
+    assert shown["repo_id"] == space["repo_id"] == "org/ask-tiny" and shown["files"] == space["files"]
+    assert {entry["path"]: entry["size"] for entry in shown["files"]} == {name: len(files[name]) for name in files}
+    assert shown["card"] == files["README.md"].decode() and "- org/tiny\n" in shown["card"]
+    assert "space" not in pushed["first"]
+
+
+def test_the_space_is_one_commit_and_none_without_changes(hub, pushed):
+    messages = [commit["message"] for commit in hub.repositories["spaces/org/ask-tiny"].commits.values()]
+    assert messages == ["initial commit", "Upload a Space for org/tiny"]
+    assert pushed["second"]["space"]["is_new"] and not pushed["third"]["space"]["is_new"]
+    assert "/spaces/org/ask-tiny/commit/" in pushed["second"]["space"]["url"]
+
+
+def test_the_space_has_the_name_of_the_model_unless_told(hub, pushed):
+    assert pushed["namesake"]["space"]["repo_id"] == "org/tiny"
+    named, told = (hub.repositories[f"spaces/org/{name}"].files() for name in ("tiny", "ask-tiny"))
+    assert named == told
+>>>>>>> space
 
 
 def test_the_card_knows_stage_recipe_and_results(repository):
@@ -253,6 +287,12 @@ def test_every_snippet_of_the_card_runs(with_package, hub, repository, elsewhere
         ((".", "tiny"), "The repository is 'tiny'; expected 'organisation/name'."),
         ((".", "a/b", "--license-name", "mine"), "--license is None; expected 'other' with --license-name"),
         ((".", "a/b", "--create-pr", "--revision", "next"), "--create-pr goes to the main branch; leave --revision"),
+        ((".", "a/b", "--space", "b"), "The Space is 'b'; expected 'organisation/name'."),
+        (
+            (".", "a/b", "--create-pr", "--space"),
+            "--space runs the main branch of the model, which --create-pr",
+        ),
+        ((".", "a/b", "--revision", "next", "--space"), "--space runs the main branch of the model, which --revision"),
         ((".", "a/b", "--recipe", "gone"), "No recipe 'gone'; expected one of"),
         ((".", "a/b", "--results", "gone.yaml"), "No results 'gone.yaml'"),
         ((".", "a/b", "--base-model", "=mit"), "The base model is '=mit'; expected 'ID' or 'ID=LICENCE'"),

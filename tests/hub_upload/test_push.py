@@ -127,9 +127,9 @@ def texts(repository: Repository, revision: str = "main") -> dict[str, str]:
     return {name: content.decode() for name, content in files.items() if name != ".gitattributes"}
 
 
-def existing(hub: HubStub, files: dict[str, str], private: bool = False) -> Repository:
-    """A repository `org/name` with one commit of these files."""
-    repository = hub.repositories["org/name"] = Repository("org/name", private)
+def existing(hub: HubStub, files: dict[str, str], private: bool = False, name: str = "org/name") -> Repository:
+    """A repository with one commit of these files."""
+    repository = hub.repositories[name] = Repository(name, private)
     content = {name: text.encode() for name, text in files.items()}
     repository.commit("main", {**repository.files(), **content}, "older push")
     return repository
@@ -258,6 +258,40 @@ def test_nobody_is_asked_without_a_token(hub, tmp_path):
     anonymous.close()
     assert answer["message"] == "Nobody is logged in to the Hub; run `hf auth login`, or set HF_TOKEN."
     assert hub.requests == []
+
+
+SPACE_FILES = {"README.md": sign("# Space"), "app.py": "new"}
+
+
+def test_a_space_is_made_beside_the_model_of_the_same_name(hub, pusher):
+    pusher.push(NEW)
+    answer = pusher.push(SPACE_FILES, space_sdk="gradio")
+    space = hub.repositories["spaces/org/name"]
+    assert texts(space) == SPACE_FILES and texts(hub.repositories["org/name"]) == NEW
+    assert answer["url"] == f"{hub.url}/spaces/org/name/commit/{space.branches['main']}"
+    assert not pusher.push(SPACE_FILES, space_sdk="gradio")["is_new"] and len(space.commits) == 2
+
+
+def test_of_a_space_a_persons_card_and_other_files_stay(hub, pusher):
+    old = {"README.md": "# Mine", "app.py": "old", "example.mp4": "clip", "adapter_config.json": "{}"}
+    space = existing(hub, old, name="spaces/org/name")
+    answer = pusher.push(SPACE_FILES, space_sdk="gradio")
+    assert answer["kept_card"] and answer["removed"] == []
+    assert texts(space) == {**old, "app.py": "new"}
+
+
+def test_an_interrupted_space_is_completed(hub, pusher):
+    pusher.push(SPACE_FILES, "org/other", space_sdk="gradio")
+    for number in range(len(hub.requests)):
+        hub.repositories.clear()
+        assert pusher.push(SPACE_FILES, cut=("after", number), space_sdk="gradio") is None
+        pusher.push(SPACE_FILES, space_sdk="gradio")
+        assert texts(hub.repositories["spaces/org/name"]) == SPACE_FILES
+
+
+def test_a_private_space(hub, pusher):
+    pusher.push(SPACE_FILES, private=True, space_sdk="gradio")
+    assert hub.repositories["spaces/org/name"].private
 
 
 def test_somebody_elses_commit_meanwhile_is_not_overwritten(hub, pusher):
