@@ -75,39 +75,6 @@ def run(args: argparse.Namespace) -> dict[str, object] | None:
     logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as scratch:
         files = _plan(args, Path(scratch))
-<<<<<<< HEAD
-        sizes = {file.path: file.size for file in files}
-        document: dict[str, object] = {
-            "repo_id": args.repo_id,
-            "dry_run": args.dry_run,
-            "files": [{"path": path, "size": size} for path, size in sizes.items()],
-            "bytes": sum(sizes.values()),
-        }
-        card = next(file for file in files if file.path == "README.md").read().decode()
-        if args.dry_run:
-            document["card"] = card
-        else:
-            outcome = push_files(
-                files,
-                args.repo_id,
-                message=args.message,
-                private=args.private,
-                revision=args.revision,
-                create_pr=args.create_pr,
-            )
-            document |= {
-                "commit": outcome.commit,
-                "url": outcome.url,
-                "is_new": outcome.is_new,
-                "removed": list(outcome.removed),
-                "kept_card": outcome.kept_card,
-            }
-    if args.json:
-        return document
-    for path, size in sizes.items():
-        print(f"{size:>15,}  {path}")
-    print(f"{sum(sizes.values()):>15,}  bytes in {len(sizes)} files")
-=======
         document = _publish(
             files, args.repo_id, args, message=args.message, revision=args.revision, create_pr=args.create_pr
         )
@@ -138,7 +105,6 @@ def _publish(files: list, repo_id: str, args: argparse.Namespace, **options: Any
         "files": [{"path": file.path, "size": file.size} for file in files],
         "bytes": sum(file.size for file in files),
     }
->>>>>>> space
     if args.dry_run:
         card = next(file for file in files if file.path == CARD)
         return {**document, "card": card.read().decode()}

@@ -90,16 +90,11 @@ def pushed(hub: HubStub, folder: Path, elsewhere: Path) -> dict[str, Any]:
     space = (*push, "--space", "org/ask-tiny")
     times: list[float] = []
     hub.before = lambda number: times.append(time.time())
-<<<<<<< HEAD
-    answers = run_commands((*push, "--dry-run"), push, push, push[:-1], cwd=elsewhere, **settings)
-    assert [answer["code"] for answer in answers] == [0, 0, 0, 0], answers
-=======
-    commands = ((*space, "--dry-run"), push, space, (*push, "--space"), space)
+    commands = ((*space, "--dry-run"), push, space, (*push, "--space"), space, push[:-1])
     answers = run_commands(*commands, cwd=elsewhere, **settings)
     assert [answer["code"] for answer in answers] == [0] * len(commands), answers
->>>>>>> space
     hub.before = lambda number: None
-    documents = [json.loads(answer["out"]) for answer in answers[:3]]
+    documents = [json.loads(answer["out"]) for answer in answers[:-1]]
     return {
         "answers": answers,
         "first_request": times[0],
@@ -143,13 +138,13 @@ def test_one_commit_and_none_without_changes(hub, pushed):
     assert pushed["first"]["commit"] == pushed["second"]["commit"]
 
 
-<<<<<<< HEAD
 def test_without_json_it_tells_files_sizes_and_outcome(pushed, repository):
-    *lines, total, outcome = pushed["answers"][3]["out"].splitlines()
+    *lines, total, outcome = pushed["answers"][-1]["out"].splitlines()
     assert lines == [f"{len(content):>15,}  {name}" for name, content in sorted(repository.items())]
     assert total.split(maxsplit=1) == [f"{pushed['dry']['bytes']:,}", f"bytes in {len(repository)} files"]
     assert outcome == f"nothing has changed since {pushed['first']['commit']}; no commit was made"
-=======
+
+
 def test_the_space_is_what_the_dry_run_showed(hub, pushed):
     shown, space = pushed["dry"]["space"], pushed["second"]["space"]
     files = {
@@ -172,7 +167,6 @@ def test_the_space_has_the_name_of_the_model_unless_told(hub, pushed):
     assert pushed["namesake"]["space"]["repo_id"] == "org/tiny"
     named, told = (hub.repositories[f"spaces/org/{name}"].files() for name in ("tiny", "ask-tiny"))
     assert named == told
->>>>>>> space
 
 
 def test_the_card_knows_stage_recipe_and_results(repository):
