@@ -392,8 +392,8 @@ class FTFVAdapterAttention(nn.Module):
         with maybe_autocast(device_type=key_states.device.type, enabled=False):
             attention = None
             # One head at a time: the scores of all heads together would be the largest tensor of the model.
-            for query, key in zip(query_states.float().unbind(1), key_states.float().unbind(1), strict=True):
-                scores = torch.matmul(query, key.transpose(-1, -2)) * self.scaling
+            for query, key in zip(query_states.unbind(1), key_states.unbind(1), strict=True):
+                scores = torch.matmul(query.float(), key.float().transpose(-1, -2)) * self.scaling
                 weights = scores.softmax(dim=-1)
                 attention = weights if attention is None else attention + weights
             return (attention / self.config.num_attention_heads).amax(dim=-1)
@@ -414,12 +414,15 @@ class FTFVAdapterAttention(nn.Module):
             Output of shape `(num_frames, tokens_per_frame, hidden_size)` and, with eager attention only, the weights
             of shape `(num_frames, num_heads, tokens_per_frame, num_patches)`.
         """
-        if self._projects_values_last(query_states.shape[2], hidden_states.shape[1]):
-            return self.out_proj(self._attend_to_unprojected(query_states, key_states, hidden_states).flatten(2)), None
-        value_states = self.v_proj(hidden_states).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
         attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
         )
+        # Eager attention stays the reference, and returns its weights.
+        if attention_interface is not eager_attention_forward and self._projects_values_last(
+            query_states.shape[2], hidden_states.shape[1]
+        ):
+            return self.out_proj(self._attend_to_unprojected(query_states, key_states, hidden_states).flatten(2)), None
+        value_states = self.v_proj(hidden_states).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
         attn_output, attn_weights = attention_interface(
             self,
             query_states,
@@ -435,11 +438,11 @@ class FTFVAdapterAttention(nn.Module):
     def _projects_values_last(self, tokens_per_frame: int, num_patches: int) -> bool:
         """
         Whether fewer multiplications are needed when the few attended patches are projected instead of all of them,
-        A (X W) = (A X) W, and the layer that projects is a plain one. Eager attention stays the reference.
+        A (X W) = (A X) W, and the layer that projects is a plain one.
         """
         hidden_size = self.config.hidden_size
         num_products = tokens_per_frame * (num_patches * (self.num_heads - 1) + hidden_size)
-        if self.config._attn_implementation == "eager" or num_products >= num_patches * hidden_size:
+        if num_products >= num_patches * hidden_size:
             return False
         # Layers with LoRA, quantised or offloaded ones, and ZeRO's shards do their work when they are called.
         weight = self.v_proj.weight

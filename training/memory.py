@@ -155,7 +155,10 @@ def vision_layer_bytes(config: Any) -> int:
 
 
 def adapter_bytes(config: FTFVConfig) -> int:
-    """Bytes that the adapter keeps of each patch for its backward pass, its weights training."""
+    """
+    Bytes that the adapter keeps of each patch for its backward pass, its weights training, where as many queries are
+    kept as in the recipes.
+    """
     # Input of kv_proj; its output, in 32 bits for the normalisation; inputs and outputs of key and value projections.
     adapter = config.adapter_config
     return 2 * adapter.vision_hidden_size + (4 + 4 * 2) * adapter.hidden_size

@@ -193,9 +193,11 @@ def gradients(adapter: FTFVAdapter, hidden_states: torch.Tensor, count: int) -> 
 @pytest.mark.parametrize("tokens_per_frame", [1, 4, 8])
 def test_gradients_equal_those_of_eager_attention(tokens_per_frame):
     late, eager = build_adapter("sdpa"), build_adapter("eager")
-    assert late.attention._projects_values_last(tokens_per_frame, NUM_PATCHES)
-    assert not eager.attention._projects_values_last(tokens_per_frame, NUM_PATCHES)
+    called = []
+    for adapter in (late, eager):
+        adapter.attention.v_proj.register_forward_hook(lambda module, *_: called.append(module))
     found, expected = (gradients(adapter, random_patches(), tokens_per_frame) for adapter in (late, eager))
+    assert called == [eager.attention.v_proj]
     assert found.keys() == expected.keys()
     for name in found:
         torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=1e-5)
