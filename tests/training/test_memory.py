@@ -99,10 +99,10 @@ def test_what_a_layer_of_the_tower_keeps():
     assert kept / (5 * 64) == pytest.approx(vision_layer_bytes(CONFIG.vision_config), rel=0.03)
 
 
-def test_what_the_adapter_keeps():
+def test_what_the_adapter_keeps(monkeypatch):
     model = FTFVForConditionalGeneration(CONFIG)
-    # It projects the values of all patches, as other attention does where as many queries are kept as in the recipes.
-    model.model.multi_modal_projector.set_attn_implementation("eager")
+    # Where as many queries are kept as in the recipes, the values of all patches are projected.
+    monkeypatch.setattr(model.model.multi_modal_projector.attention, "_projects_values_last", lambda *_: False)
     hidden_states = torch.randn(50, 64, 96, requires_grad=True)
     kept = kept_bytes(model, lambda: model.model.multi_modal_projector(hidden_states, [1] * 50))
     # On a CPU autocast leaves what a normalisation reads in 16 bits.
