@@ -277,7 +277,7 @@ class FTFVVisionAttention(nn.Module):
         Args:
             hidden_states (`torch.Tensor` of shape `(num_frames, num_patches, hidden_size)`):
                 Patches of each frame, or groups of them.
-            group_sizes (`torch.Tensor` of shape `(num_frames, num_patches)`, *optional*):
+            group_sizes (`torch.LongTensor` of shape `(num_frames, num_patches)`, *optional*):
                 Number of patches in each group, so that a group draws as much attention as its patches would. 1 each
                 when not given.
 

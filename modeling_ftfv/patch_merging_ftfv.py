@@ -48,7 +48,7 @@ def merging_schedule(num_patches: int, merge_patches: float, num_layers: int) ->
     return counts
 
 
-def start_groups(hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.LongTensor]:
+def start_groups(hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Groups of one patch each.
 
@@ -56,12 +56,13 @@ def start_groups(hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.LongT
         hidden_states (`torch.Tensor` of shape `(num_frames, num_patches, hidden_size)`): patches.
 
     Returns:
-        Sizes `(num_frames, num_groups)`, fp32, and the group that each patch is in, `(num_frames, num_patches)`.
+        Sizes `(num_frames, num_groups)` and the group that each patch is in, `(num_frames, num_patches)`. Both are
+        whole numbers: reentrant checkpointing takes every other output of a layer for one with gradients.
     """
     num_frames, num_patches = hidden_states.shape[:2]
-    sizes = torch.ones(num_frames, num_patches, dtype=torch.float32, device=hidden_states.device)
+    sizes = torch.ones(num_frames, num_patches, dtype=torch.long, device=hidden_states.device)
     groups = torch.arange(num_patches, device=hidden_states.device).expand(num_frames, -1)
-    return sizes, groups  # type: ignore[return-value]
+    return sizes, groups
 
 
 def merge_groups(
@@ -77,8 +78,8 @@ def merge_groups(
             Groups of patches.
         key_states (`torch.Tensor` of shape `(num_frames, num_heads, num_groups, head_dim)`):
             Their keys in the layer's attention.
-        sizes (`torch.Tensor` of shape `(num_frames, num_groups)`):
-            Number of patches in each, fp32.
+        sizes (`torch.LongTensor` of shape `(num_frames, num_groups)`):
+            Number of patches in each.
         groups (`torch.LongTensor` of shape `(num_frames, num_patches)`):
             The group that each patch is in.
         count (`int`):
@@ -138,7 +139,7 @@ def _match(
     weights = (old_sizes / taken_sizes)[..., None], given / taken_sizes[..., None]
     new_sizes = torch.cat([sizes[:, 0::2].gather(1, kept), taken_sizes], dim=1)
 
-    places = torch.empty_like(sizes, dtype=torch.long)
+    places = torch.empty_like(sizes)
     of_givers = torch.empty_like(order)
     of_givers.scatter_(1, kept, torch.arange(num_kept, device=sizes.device).expand_as(kept))
     of_givers.scatter_(1, merged, num_kept + targets)
