@@ -107,10 +107,9 @@ class FeatureCache:
             "attention": [part._attn_implementation for part in (config.vision_config, config.adapter_config)],
             "sampler": [config.token_sampler, config.token_order],
         }
-        spared = {name: getattr(config, name) for name in ("skip_unchanged_patches", "merge_patches")}
-        if any(spared.values()):
+        if config.skip_unchanged_patches or config.merge_patches:
             # Without them, entries of before are still good.
-            parts["patches"] = spared
+            parts["patches"] = [config.skip_unchanged_patches, config.merge_patches, config.merge_layers]
         if config.token_sampler != "weighted":
             # Only the best tokens are among the better ones.
             parts["tokens_per_frame"] = int(inputs["tokens_per_frame"])

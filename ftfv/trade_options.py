@@ -36,11 +36,14 @@ def add_trade_arguments(parser: argparse.ArgumentParser) -> None:
         help="share of the patches that the vision tower merges into others: 0 to less than 1 (default: the model's "
         "own, mostly 0)",
     )
+    parser.add_argument(
+        "--merge-layers", type=int, metavar="N", help="layers that do so, from the first on (default: the model's own)"
+    )
 
 
 def set_trades(args: argparse.Namespace, model: Any) -> dict[str, Any]:
     """
-    Sets the patch options on a model, and checks all three.
+    Sets the patch options on a model, and checks them and the frame size.
 
     Args:
         args (`argparse.Namespace`): with what [`add_trade_arguments`] adds.
@@ -52,10 +55,10 @@ def set_trades(args: argparse.Namespace, model: Any) -> dict[str, Any]:
     Raises:
         ValueError: one is out of range, or nothing that this model can do.
     """
-    for name in ("skip_unchanged_patches", "merge_patches"):
-        share = getattr(args, name)
-        if share is not None:
-            setattr(model.config, name, share)
+    for name in ("skip_unchanged_patches", "merge_patches", "merge_layers"):
+        value = getattr(args, name)
+        if value is not None:
+            setattr(model.config, name, value)
     model.config.check_patch_options()
     if args.frame_size is None:
         return {}

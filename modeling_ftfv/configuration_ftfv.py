@@ -164,6 +164,8 @@ class FTFVConfig(PreTrainedConfig):
         Share of the patches, from 0 to less than 1, that the vision tower merges into others of the same frame on the
         way through its layers. The adapter still reads one token per patch, those merged with others the same. Needs
         an attention implementation that takes a bias, `"sdpa"` or `"eager"`.
+    merge_layers (`int`, *optional*):
+        Number of layers that merge, from the first on; the fewer, the less is computed. All when not given.
     """
 
     model_type = "ftfv"
@@ -197,6 +199,7 @@ class FTFVConfig(PreTrainedConfig):
     sample_images: bool = False
     skip_unchanged_patches: float | int = 0.0
     merge_patches: float | int = 0.0
+    merge_layers: int | None = None
     tie_word_embeddings: bool = False
     initializer_range: float = 0.02
 
@@ -259,6 +262,12 @@ class FTFVConfig(PreTrainedConfig):
                     f"`{name}` is {share} but the vision tower is of type {self.vision_config.model_type!r}; expected "
                     f"{FTFVVisionConfig.model_type!r}. Set it to 0."
                 )
+        num_layers = getattr(self.vision_config, "num_hidden_layers", 1)
+        if self.merge_layers is not None and not 1 <= self.merge_layers <= num_layers:
+            raise ValueError(
+                f"`merge_layers` is {self.merge_layers}; expected 1 to {num_layers}, the layers of the vision tower, "
+                "or None for all."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         output = super().to_dict()

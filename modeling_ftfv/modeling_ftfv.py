@@ -45,7 +45,7 @@ from transformers.utils.generic import maybe_autocast, merge_with_config_default
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_ftfv import FTFVAdapterConfig, FTFVConfig, FTFVVisionConfig
-from .patch_merging_ftfv import merge_groups, merging_schedule, split_groups, start_groups
+from .patch_merging_ftfv import check_attention, merge_groups, merging_schedule, split_groups, start_groups
 from .sampler_ftfv import FTFVTokenSampler
 from .unchanged_patches_ftfv import find_changed_patches
 
@@ -57,10 +57,6 @@ except ImportError:
     def slice_logits_to_keep(hidden_states: torch.Tensor, logits_to_keep: int | torch.Tensor) -> torch.Tensor:
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         return hidden_states[:, kept, :]
-
-
-# Attention implementations that take a bias, which merged patches need to draw the attention of their number.
-BIASED_ATTENTION = ("sdpa", "eager")
 
 
 @auto_docstring(
@@ -354,8 +350,8 @@ class FTFVVisionLayer(GradientCheckpointingLayer):
         hidden_states = hidden_states + attn_output
         if groups is None:
             return hidden_states + self.mlp(self.layer_norm2(hidden_states))
-        hidden_states, *groups = merge_groups(hidden_states, key_states, *groups, num_merged)
-        return hidden_states + self.mlp(self.layer_norm2(hidden_states)), *groups
+        hidden_states, *merged = merge_groups(hidden_states, key_states, *groups, num_merged)
+        return hidden_states + self.mlp(self.layer_norm2(hidden_states)), *merged
 
 
 class FTFVVisionEncoder(nn.Module):
@@ -366,26 +362,30 @@ class FTFVVisionEncoder(nn.Module):
         self.gradient_checkpointing = False
 
     def forward(
-        self, hidden_states: torch.Tensor, merge_patches: float = 0.0, **kwargs: Unpack[TransformersKwargs]
+        self,
+        hidden_states: torch.Tensor,
+        merge_patches: float = 0.0,
+        merge_layers: int | None = None,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
         # CODEPATH: merging is a trade of accuracy for speed that the caller chooses; without, a layer is Qwen-VL's.
         if merge_patches:
-            return self._merge_on_the_way(hidden_states, merge_patches, **kwargs)
+            return self._merge_on_the_way(hidden_states, merge_patches, merge_layers, **kwargs)
         for layer in self.layers:
             hidden_states = layer(hidden_states, **kwargs)
         return hidden_states
 
     def _merge_on_the_way(
-        self, hidden_states: torch.Tensor, merge_patches: float, **kwargs: Unpack[TransformersKwargs]
+        self,
+        hidden_states: torch.Tensor,
+        merge_patches: float,
+        merge_layers: int | None,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
-        if self.config._attn_implementation not in BIASED_ATTENTION:
-            raise ValueError(
-                f"`merge_patches` is {merge_patches} but the vision tower's attention is "
-                f"{self.config._attn_implementation!r}, which takes no bias; expected one of "
-                f"{', '.join(BIASED_ATTENTION)}. Load the model with one of them as `attn_implementation`."
-            )
+        check_attention(self.config._attn_implementation, merge_patches)
+        counts = merging_schedule(hidden_states.shape[1], merge_patches, merge_layers or len(self.layers))
+        counts += [0] * (len(self.layers) - len(counts))
         groups = start_groups(hidden_states)
-        counts = merging_schedule(hidden_states.shape[1], merge_patches, len(self.layers))
         for layer, count in zip(self.layers, counts, strict=True):
             hidden_states, *groups = layer(hidden_states, groups=groups, num_merged=count, **kwargs)
         return split_groups(hidden_states, groups[1])
@@ -575,6 +575,7 @@ class FTFVVisionModel(FTFVPreTrainedModel):
         pixel_values: torch.FloatTensor,
         patch_indices: torch.LongTensor | None = None,
         merge_patches: float = 0.0,
+        merge_layers: int | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple | BaseModelOutput:
         r"""
@@ -582,9 +583,11 @@ class FTFVVisionModel(FTFVPreTrainedModel):
             The patches of each frame that are run, each at its own position; all of them when not given.
         merge_patches (`float`, *optional*, defaults to 0.0):
             Share of those to merge into others on the way, see `FTFVConfig`. The output has one state per patch.
+        merge_layers (`int`, *optional*):
+            Number of layers that merge, from the first on; all when not given.
         """
         hidden_states = self.pre_layernorm(self.embeddings(pixel_values, patch_indices))
-        return BaseModelOutput(last_hidden_state=self.encoder(hidden_states, merge_patches, **kwargs))
+        return BaseModelOutput(last_hidden_state=self.encoder(hidden_states, merge_patches, merge_layers, **kwargs))
 
 
 @auto_docstring(
@@ -746,9 +749,9 @@ class FTFVModel(FTFVPreTrainedModel):
         patch_size = config.vision_config.patch_size
         num_patches = (pixel_values.shape[-2] // patch_size) * (pixel_values.shape[-1] // patch_size)
         num_kept_patches = num_patches - int(config.skip_unchanged_patches * num_patches)
+        # CODEPATH: the paper's models see all patches; merging or skipping some is a trade that the caller chooses.
         if config.merge_patches:
-            kwargs["merge_patches"] = config.merge_patches  # type: ignore[typeddict-unknown-key]
-        # CODEPATH: the paper's models see all patches; sparing some is a trade that the caller chooses.
+            kwargs |= {"merge_patches": config.merge_patches, "merge_layers": config.merge_layers}  # type: ignore[misc]
         if num_kept_patches == num_patches:
             output = self._call_tower(pixel_values, num_patches, **kwargs)
         else:
@@ -761,7 +764,7 @@ class FTFVModel(FTFVPreTrainedModel):
                 output.last_hidden_state = found.fill_in(output.last_hidden_state, changed.last_hidden_state)
             elif self.training and _is_distributed():
                 # The other ranks may have videos of several frames and then wait for a second call.
-                some = torch.arange(num_kept_patches, device=pixel_values.device)[None]
+                some: Any = torch.arange(num_kept_patches, device=pixel_values.device)[None]
                 unused = self._call_tower(pixel_values[:1], num_patches, some, **kwargs)
                 output.last_hidden_state = output.last_hidden_state + 0 * unused.last_hidden_state.sum()
         is_partial = config.merge_patches or num_kept_patches < num_patches

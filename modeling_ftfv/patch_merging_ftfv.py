@@ -12,40 +12,62 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-Token merging inside the vision tower (Bolya et al., "Token Merging: Your ViT But Faster", section 3): in every layer
+Token merging inside the vision tower (Bolya et al., "Token Merging: Your ViT But Faster", section 3): in its layers
 the patches whose keys are most alike become one.
 
 Shapes in comments: F frames, n groups of patches that a layer sees, r of them merged away, M patches.
 """
 
+import math
+from itertools import pairwise
+
 import torch
 from transformers.utils.generic import maybe_autocast
 
 
+BIASED_ATTENTION = ("sdpa", "eager")
+
+
 def merging_schedule(num_patches: int, merge_patches: float, num_layers: int) -> list[int]:
     """
-    How many groups each layer merges away, spread evenly, so that `num_patches - int(merge_patches * num_patches)`
-    are left in the end.
+    How many groups each layer merges away. Every layer merges the same share of what it sees, so that
+    `num_patches - int(merge_patches * num_patches)` are left in the end.
 
     Args:
         num_patches (`int`): patches that enter the first layer.
         merge_patches (`float`): share of them to merge away, 0 to less than 1.
-        num_layers (`int`): layers of the tower.
+        num_layers (`int`): layers that merge.
 
     Raises:
         ValueError: a layer would have to merge away more than half of what it sees, which one matching cannot do.
     """
-    total = int(merge_patches * num_patches)
-    counts = [total * (layer + 1) // num_layers - total * layer // num_layers for layer in range(num_layers)]
-    left = num_patches
-    for count in counts:
-        if count > left // 2:
+    left = [num_patches]
+    for layer in range(1, num_layers):
+        # Less what powers are off by, or a whole number may become the next.
+        left.append(math.ceil(num_patches * (1 - merge_patches) ** (layer / num_layers) - 1e-6))
+    left.append(num_patches - int(merge_patches * num_patches))
+    for before, after in pairwise(left):
+        if before - after > before // 2:
             raise ValueError(
-                f"`merge_patches` is {merge_patches}, for which one of {num_layers} layers would merge away {count} "
-                f"of {left} patches; expected at most half. Choose a lower share."
+                f"`merge_patches` is {merge_patches}, for which one of {num_layers} merging layers would make {after} "
+                f"of {before} patches; expected at least half. Choose a lower share, or let more layers merge."
             )
-        left -= count
-    return counts
+    return [before - after for before, after in pairwise(left)]
+
+
+def check_attention(attn_implementation: str | None, merge_patches: float) -> None:
+    """
+    Checks that attention takes a bias, which groups need to draw as much of it as their patches would.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if attn_implementation not in BIASED_ATTENTION:
+        raise ValueError(
+            f"`merge_patches` is {merge_patches} but the vision tower's attention is {attn_implementation!r}, which "
+            f"takes no bias; expected one of {', '.join(BIASED_ATTENTION)}. Load the model with one of them as "
+            "`attn_implementation`."
+        )
 
 
 def start_groups(hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -55,18 +55,28 @@ def test_json_is_one_document(ask, clip, capsys):
 def test_trades_reach_the_vision_tower(ask, clip, capsys, monkeypatch):
     calls, forward = [], FTFVVisionModel.forward
 
-    def record(self, pixel_values, patch_indices=None, merge_patches=0.0, **kwargs):
-        patches = None if patch_indices is None else patch_indices.shape[1]
-        calls.append((pixel_values.shape[-1], len(pixel_values), patches, merge_patches))
-        return forward(self, pixel_values, patch_indices, merge_patches, **kwargs)
+    def record(self, pixel_values, **kwargs):
+        patches = kwargs["patch_indices"].shape[1] if "patch_indices" in kwargs else None
+        merging = kwargs.get("merge_patches"), kwargs.get("merge_layers")
+        calls.append((pixel_values.shape[-1], len(pixel_values), patches, *merging))
+        return forward(self, pixel_values, **kwargs)
 
     monkeypatch.setattr(FTFVVisionModel, "forward", record)
-    trades = ["--frame-size", "28", "--skip-unchanged-patches", "0.75", "--merge-patches", "0.25"]
+    trades = [
+        "--frame-size",
+        "28",
+        "--skip-unchanged-patches",
+        "0.75",
+        "--merge-patches",
+        "0.25",
+        "--merge-layers",
+        "1",
+    ]
     assert ask(clip, QUESTION, *trades) == 0
     # 4 x 4 patches, of which the first frame shows all and seven others a quarter.
-    assert calls == [(28, 1, None, 0.25), (28, 7, 4, 0.25)]
+    assert calls == [(28, 1, None, 0.25, 1), (28, 7, 4, 0.25, 1)]
     calls.clear()
-    assert ask(clip, QUESTION) == 0 and calls == [(42, 8, None, 0.0)]
+    assert ask(clip, QUESTION) == 0 and calls == [(42, 8, None, None, None)]
 
 
 @pytest.fixture

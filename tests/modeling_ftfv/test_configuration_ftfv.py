@@ -33,7 +33,7 @@ def test_the_defaults_are_the_papers():
     assert (text.num_hidden_layers, text.hidden_size, text.intermediate_size) == (32, 4096, 11008)
     assert (config.num_frames, config.tokens_per_frame) == (8, 128)
     assert (config.token_sampler, config.token_order, config.sample_images) == ("weighted", "response", False)
-    assert (config.skip_unchanged_patches, config.merge_patches) == (0, 0)
+    assert (config.skip_unchanged_patches, config.merge_patches, config.merge_layers) == (0, 0, None)
 
 
 def test_round_trips(tmp_path):
@@ -106,6 +106,7 @@ def test_the_attention_implementation_reaches_every_part():
         ({"vision_config": {"num_position_embeddings": 24}}, "`num_position_embeddings` is 24; expected a square"),
         ({"skip_unchanged_patches": 1}, "`skip_unchanged_patches` is 1; expected a share from 0 to less than 1"),
         ({"merge_patches": -0.5}, "`merge_patches` is -0.5; expected a share from 0 to less than 1"),
+        ({"merge_layers": 3}, "`merge_layers` is 3; expected 1 to 2, the layers of the vision tower, or None for all"),
         ({"tokens_per_frame": "4"}, "tokens_per_frame"),
         ({"sample_images": "yes"}, "sample_images"),
     ],

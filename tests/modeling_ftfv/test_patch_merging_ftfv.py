@@ -54,20 +54,24 @@ def plain_merge(keys: list[torch.Tensor], members: list[list[int]], count: int) 
 # The schedule
 
 
-def test_every_layer_merges_about_as_many():
-    assert merging_schedule(1024, 0.5, 48) == [10, 11, 11] * 16
-    assert merging_schedule(36, 0.75, 4) == [6, 7, 7, 7]
-    assert sum(merging_schedule(1024, 0.9, 48)) == 921
+def test_every_layer_merges_the_same_share():
+    assert merging_schedule(1024, 0.75, 2) == [512, 256]
+    assert merging_schedule(36, 0.75, 4) == [10, 8, 5, 4]
     assert merging_schedule(36, 0.01, 4) == [0, 0, 0, 0]
+    left, counts = 1024, merging_schedule(1024, 0.9, 48)
+    assert len(counts) == 48 and sum(counts) == 921
+    for count in counts:
+        assert count / left == pytest.approx(1 - 0.1 ** (1 / 48), abs=1 / left)
+        left -= count
 
 
 def test_more_than_half_of_what_a_layer_sees_cannot_be_merged():
     message = (
-        "`merge_patches` is 0.9, for which one of 4 layers would merge away 8 of 12 patches; expected at most half. "
-        "Choose a lower share."
+        "`merge_patches` is 0.8, for which one of 2 merging layers would make 17 of 36 patches; expected at least "
+        "half. Choose a lower share, or let more layers merge."
     )
     with pytest.raises(ValueError, match=re.escape(message)):
-        merging_schedule(36, 0.9, 4)
+        merging_schedule(36, 0.8, 2)
 
 
 # One merge
@@ -112,17 +116,19 @@ def test_merges_equal_plain_arithmetic(num_patches):
 
 @torch.no_grad()
 @pytest.mark.parametrize("attn_implementation", ["eager", "sdpa"])
-@pytest.mark.parametrize("share", [0.25, 0.5, 0.6])
-def test_the_tower_equals_one_that_runs_all_patches_with_equal_states_in_a_group(share, attn_implementation):
+@pytest.mark.parametrize(("share", "merge_layers"), [(0.25, None), (0.5, 1), (0.5, None), (0.7, 2), (0.7, None)])
+def test_the_tower_equals_one_that_runs_all_patches_with_equal_states_in_a_group(
+    share, merge_layers, attn_implementation
+):
     """A group with the logarithm of its size as bias draws and gives what its patches would, were they all alike."""
-    tower = build(attn_implementation=attn_implementation).vision_tower
+    tower = build(attn_implementation=attn_implementation, vision_config={"num_hidden_layers": 3}).vision_tower
     pixels = random_pixels(2)
-    actual = tower(pixels, merge_patches=share).last_hidden_state
-    total = int(share * NUM_PATCHES)
+    actual = tower(pixels, merge_patches=share, merge_layers=merge_layers).last_hidden_state
+    counts = [*merging_schedule(NUM_PATCHES, share, merge_layers or 3), 0, 0]
     for frame in range(2):
         states = tower.pre_layernorm(tower.embeddings(pixels[frame : frame + 1]))
         members = [[patch] for patch in range(NUM_PATCHES)]
-        for layer, count in zip(tower.encoder.layers, (total // 2, total - total // 2), strict=True):
+        for layer, count in zip(tower.encoder.layers, counts, strict=False):
             output, _, keys = layer.self_attn(layer.layer_norm1(states))
             states = states + output
             of_groups = [keys[0, :, group[0]].mean(dim=0) for group in members]
@@ -130,7 +136,7 @@ def test_the_tower_equals_one_that_runs_all_patches_with_equal_states_in_a_group
             for group in members:
                 states[:, group] = states[:, group].mean(dim=1, keepdim=True)
             states = states + layer.mlp(layer.layer_norm2(states))
-        assert len(members) == NUM_PATCHES - total
+        assert len(members) == NUM_PATCHES - int(share * NUM_PATCHES)
         torch.testing.assert_close(actual[frame], states[0], rtol=0, atol=2e-5)
 
 
