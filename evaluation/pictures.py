@@ -65,6 +65,7 @@ def draw_kept_patches(
     question: str | None = None,
     truth: str | None = None,
     max_new_tokens: int = 32,
+    processor_kwargs: Mapping[str, Any] | None = None,
 ) -> None:
     """
     Draws where the kept queries look in a video: the sampled frames in a row and, below, one such row for each K, see
@@ -79,6 +80,7 @@ def draw_kept_patches(
         num_frames (`int`, *optional*): Frames to look at, the processor's own if not given; a shorter video gives all.
         question, truth (`str`, *optional*): A question to answer at each K, and its true answer, for the title.
         max_new_tokens (`int`, *optional*, defaults to 32): Longest answer.
+        processor_kwargs (`Mapping`, *optional*): Other arguments of the processor, such as the `size` of frames.
 
     Raises:
         ValueError: K is out of range, or the file is no complete video.
@@ -102,7 +104,7 @@ def draw_kept_patches(
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
-            processor_kwargs={"do_sample_frames": False, "tokens_per_frame": count},
+            processor_kwargs={**(processor_kwargs or {}), "do_sample_frames": False, "tokens_per_frame": count},
         )
         weights, _ = kept_attention(model, inputs["pixel_values_videos"], inputs["video_frame_mask"], count)
         attention[count] = weights[0]

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Plots of accuracy as PNG: against the number of tokens per frame, beside the cost, and of models side by side."""
+"""Plots of accuracy as PNG: against the tokens per frame, beside and against the cost, and of models side by side."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -212,6 +212,64 @@ def plot_cells_by_tokens_per_frame(
         panel.set_ylim(-0.03, 1.05)
         panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         panel.set_xlabel("K, tokens kept per frame (log scale)")
+        panel.set_title(skill.replace("_", " "), fontsize=12)
+        _tidy(panel)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, title=title, title_fontsize=13, loc="outside upper center", ncols=4, frameon=False)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def plot_accuracy_against_cost(
+    path: str | os.PathLike,
+    points: Mapping[str, Sequence[tuple[str, float, Mapping[str, Sequence[float]]]]],
+    *,
+    cost_label: str,
+    title: str = "Accuracy against cost",
+) -> None:
+    """
+    Draws settings of a model by their cost, one panel per skill and one curve per kind of setting; a bar goes from the
+    lowest to the highest seed.
+
+    Args:
+        path (`str` or `os.PathLike`): The PNG to write.
+        points (`Mapping[str, Sequence[tuple]]`): For each kind, its settings: name, cost, and for each skill the
+            accuracies, 0 to 1, one a seed.
+        cost_label, title (`str`): Label of the cost axis, and title.
+
+    Raises:
+        ValueError: there are no settings, or more kinds than colours, [`MAX_CURVES`].
+    """
+    if not 0 < len(points) <= MAX_CURVES or not all(points.values()):
+        raise ValueError(f"{len(points)} kinds of settings are to be drawn; expected 1 to {MAX_CURVES}, none empty.")
+    skills = list(next(iter(points.values()))[0][2])
+    figure = Figure(figsize=(1.0 + 6.0 * len(skills), 5.4), dpi=DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(skills), sharey=True, squeeze=False)[0]
+    for panel, skill in zip(panels, skills, strict=True):
+        for (kind, settings), (colour, marker) in zip(points.items(), _CURVES, strict=False):
+            settings = sorted(settings, key=lambda setting: setting[1])
+            costs = [cost for _, cost, _ in settings]
+            seeds = [scores[skill] for _, _, scores in settings]
+            means = [sum(values) / len(values) for values in seeds]
+            reach = [[middle - min(values) for middle, values in zip(means, seeds, strict=True)]]
+            reach.append([max(values) - middle for middle, values in zip(means, seeds, strict=True)])
+            panel.errorbar(
+                costs,
+                means,
+                yerr=reach,
+                label=kind,
+                color=colour,
+                marker=marker,
+                markersize=6,
+                linewidth=1.6,
+                elinewidth=1.0,
+                capsize=2,
+            )
+        panel.set_xlim(left=0)
+        panel.set_ylim(-0.03, 1.05)
+        panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        panel.set_xlabel(cost_label)
         panel.set_title(skill.replace("_", " "), fontsize=12)
         _tidy(panel)
     handles, labels = panels[0].get_legend_handles_labels()

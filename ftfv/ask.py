@@ -18,6 +18,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .trade_options import add_trade_arguments, set_trades
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `ftfv ask`."""
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num-frames", type=int, help="frames to look at (default: 8; fewer where a video is shorter)"
     )
+    add_trade_arguments(parser)
     parser.add_argument("--max-new-tokens", type=int, default=64, help="longest answer in tokens (default: 64)")
     parser.add_argument("--cache", metavar="DIR", help="folder that keeps the features of videos for the next time")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -58,8 +61,11 @@ def run(args: argparse.Namespace) -> dict[str, object] | None:
     if not all(question.strip() for question in args.questions):
         raise ValueError("The question is empty; expected text to answer, such as 'What happens in the video?'.")
     pipe = pipeline("video-text-to-text", model=args.model)
+    processor_kwargs = set_trades(args, pipe.model)
     encode = pipe.encode if args.cache is None else FeatureCache(args.cache, pipe).encode
-    features = encode(args.video, tokens_per_frame=args.tokens_per_frame, num_frames=args.num_frames)
+    features = encode(
+        args.video, tokens_per_frame=args.tokens_per_frame, num_frames=args.num_frames, **processor_kwargs
+    )
 
     def answer(chat: list[dict[str, Any]]) -> str:
         [output] = pipe(

@@ -45,10 +45,10 @@ class FeatureCache:
 
     An entry belongs to the frames that were looked at, as they enter the model (so to the content of the video, the
     number and size of its frames and everything else that the processor was asked for), to their positions in the
-    video, to the options of the token sampler, to dtype, device and attention backend, and to the weights and configs
-    of vision tower, temporal encoding and adapter. Where an entry holds at least the tokens per frame that are asked
-    for, the best of them are taken; else the video is encoded again and the entry replaced. An entry that cannot be
-    read, or whose checksum is wrong, is made again.
+    video, to the options of the token sampler, to the share of patches that the vision tower is spared, to dtype,
+    device and attention backend, and to the weights and configs of vision tower, temporal encoding and adapter. Where
+    an entry holds at least the tokens per frame that are asked for, the best of them are taken; else the video is
+    encoded again and the entry replaced. An entry that cannot be read, or whose checksum is wrong, is made again.
 
     Videos are decoded each time, the vision tower runs only where there is no entry.
     """
@@ -107,6 +107,9 @@ class FeatureCache:
             "attention": [part._attn_implementation for part in (config.vision_config, config.adapter_config)],
             "sampler": [config.token_sampler, config.token_order],
         }
+        if config.skip_unchanged_patches or config.merge_patches:
+            # Without them, entries of before are still good.
+            parts["patches"] = [config.skip_unchanged_patches, config.merge_patches, config.merge_layers]
         if config.token_sampler != "weighted":
             # Only the best tokens are among the better ones.
             parts["tokens_per_frame"] = int(inputs["tokens_per_frame"])

@@ -15,6 +15,8 @@
 
 import argparse
 
+from .trade_options import add_trade_arguments, set_trades
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `ftfv look`."""
@@ -31,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num-frames", type=int, help="frames to look at (default: 8; fewer where a video is shorter)"
     )
+    add_trade_arguments(parser)
     parser.add_argument("--question", help="question to ask; it and its answer are written above the picture")
 
 
@@ -46,13 +49,16 @@ def run(args: argparse.Namespace) -> None:
     logging.set_verbosity_warning()
     logging.disable_progress_bar()
     check_model_folder(args.model)
+    model = FTFVForConditionalGeneration.from_pretrained(args.model)
+    processor_kwargs = set_trades(args, model)
     draw_kept_patches(
-        FTFVForConditionalGeneration.from_pretrained(args.model),
+        model,
         FTFVProcessor.from_pretrained(args.model),
         args.video,
         args.output,
         tokens_per_frame=args.tokens_per_frame,
         num_frames=args.num_frames,
         question=args.question,
+        processor_kwargs=processor_kwargs,
     )
     print(args.output)

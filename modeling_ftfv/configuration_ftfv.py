@@ -156,6 +156,16 @@ class FTFVConfig(PreTrainedConfig):
         Order of the kept tokens: `"response"` descending (Eq. 2 as printed) or `"query"` (as images are).
     sample_images (`bool`, *optional*, defaults to `False`):
         Whether images are sampled too. Otherwise an image gives all `num_query_tokens` tokens, in query order.
+    skip_unchanged_patches (`float`, *optional*, defaults to 0.0):
+        Share of the patches, from 0 to less than 1, that the vision tower does not see of every frame of a video but
+        the first: those whose pixels have changed least keep the output that they had in the frame before. Images are
+        always seen whole. Needs the vision tower of this model type, as `merge_patches` does.
+    merge_patches (`float`, *optional*, defaults to 0.0):
+        Share of the patches, from 0 to less than 1, that the vision tower merges into others of the same frame on the
+        way through its layers. The adapter still reads one token per patch, those merged with others the same. Needs
+        an attention implementation that takes a bias, `"sdpa"` or `"eager"`.
+    merge_layers (`int`, *optional*):
+        Number of layers that merge, from the first on; the fewer, the less is computed. All when not given.
     """
 
     model_type = "ftfv"
@@ -187,6 +197,9 @@ class FTFVConfig(PreTrainedConfig):
     tokens_per_frame: int = 128
     token_order: str = "response"
     sample_images: bool = False
+    skip_unchanged_patches: float | int = 0.0
+    merge_patches: float | int = 0.0
+    merge_layers: int | None = None
     tie_word_embeddings: bool = False
     initializer_range: float = 0.02
 
@@ -224,6 +237,7 @@ class FTFVConfig(PreTrainedConfig):
             )
         if self.num_frames < 1:
             raise ValueError(f"`num_frames` is {self.num_frames}; expected at least 1.")
+        self.check_patch_options()
         for name, other in (("hidden_size", "text_config"), ("vision_hidden_size", "vision_config")):
             width, expected = getattr(self.adapter_config, name), getattr(self, other).hidden_size
             if width not in (None, expected):
@@ -231,6 +245,29 @@ class FTFVConfig(PreTrainedConfig):
                     f"`adapter_config.{name}` is {width}; expected {expected}, the `hidden_size` of `{other}`. Leave "
                     "it out to take that one."
                 )
+
+    def check_patch_options(self) -> None:
+        """
+        Checks the options that spare the vision tower patches, which may have been set on a config that is in use.
+
+        Raises:
+            ValueError: one is out of range, or given for a vision tower that knows nothing of them.
+        """
+        for name in ("skip_unchanged_patches", "merge_patches"):
+            share = getattr(self, name)
+            if not 0 <= share < 1:
+                raise ValueError(f"`{name}` is {share}; expected a share from 0 to less than 1.")
+            if share and self.vision_config.model_type != FTFVVisionConfig.model_type:
+                raise ValueError(
+                    f"`{name}` is {share} but the vision tower is of type {self.vision_config.model_type!r}; expected "
+                    f"{FTFVVisionConfig.model_type!r}. Set it to 0."
+                )
+        num_layers = getattr(self.vision_config, "num_hidden_layers", 1)
+        if self.merge_layers is not None and not 1 <= self.merge_layers <= num_layers:
+            raise ValueError(
+                f"`merge_layers` is {self.merge_layers}; expected 1 to {num_layers}, the layers of the vision tower, "
+                "or None for all."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         output = super().to_dict()

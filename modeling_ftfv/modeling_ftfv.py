@@ -45,7 +45,9 @@ from transformers.utils.generic import maybe_autocast, merge_with_config_default
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_ftfv import FTFVAdapterConfig, FTFVConfig, FTFVVisionConfig
+from .patch_merging_ftfv import check_attention, merge_groups, merging_schedule, split_groups, start_groups
 from .sampler_ftfv import FTFVTokenSampler
+from .unchanged_patches_ftfv import find_changed_patches
 
 
 try:
@@ -239,10 +241,13 @@ class FTFVVisionEmbeddings(nn.Module):
         )
         self.position_embedding = nn.Parameter(torch.empty(config.num_position_embeddings, config.hidden_size))
 
-    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+    def forward(self, pixel_values: torch.Tensor, patch_indices: torch.LongTensor | None = None) -> torch.Tensor:
         patches = self.patch_embedding(pixel_values.to(self.patch_embedding.weight.dtype))
         hidden_states = patches.flatten(2).transpose(1, 2)
-        return hidden_states + interpolate_positions(self.position_embedding, hidden_states.shape[1])
+        hidden_states = hidden_states + interpolate_positions(self.position_embedding, hidden_states.shape[1])
+        if patch_indices is None:
+            return hidden_states
+        return hidden_states.gather(1, patch_indices[..., None].expand(-1, -1, hidden_states.shape[-1]))
 
 
 class FTFVVisionAttention(nn.Module):
@@ -259,14 +264,32 @@ class FTFVVisionAttention(nn.Module):
         self.out_proj = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(
-        self, hidden_states: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        self,
+        hidden_states: torch.Tensor,
+        group_sizes: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+        r"""
+        Args:
+            hidden_states (`torch.Tensor` of shape `(num_frames, num_patches, hidden_size)`):
+                Patches of each frame, or groups of them.
+            group_sizes (`torch.LongTensor` of shape `(num_frames, num_patches)`, *optional*):
+                Number of patches in each group, so that a group draws as much attention as its patches would. 1 each
+                when not given.
+
+        Returns:
+            The output, the weights with eager attention only, and the keys
+            `(num_frames, num_heads, num_patches, head_dim)`.
+        """
         input_shape = hidden_states.shape[:-1]
         hidden_shape = (*input_shape, -1, self.head_dim)
         query_states = self.q_proj(hidden_states).view(hidden_shape).transpose(1, 2)
         key_states = self.k_proj(hidden_states).view(hidden_shape).transpose(1, 2)
         value_states = self.v_proj(hidden_states).view(hidden_shape).transpose(1, 2)
 
+        attention_bias = None
+        if group_sizes is not None:
+            attention_bias = group_sizes.log().to(query_states.dtype)[:, None, None, :]
         attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
         )
@@ -275,13 +298,13 @@ class FTFVVisionAttention(nn.Module):
             query_states,
             key_states,
             value_states,
-            None,
+            attention_bias,
             dropout=0.0 if not self.training else self.attention_dropout,
             scaling=self.scaling,
             is_causal=self.is_causal,
             **kwargs,
         )
-        return self.out_proj(attn_output.reshape(*input_shape, -1)), attn_weights
+        return self.out_proj(attn_output.reshape(*input_shape, -1)), attn_weights, key_states
 
 
 class FTFVVisionMLP(nn.Module):
@@ -303,22 +326,69 @@ class FTFVVisionLayer(GradientCheckpointingLayer):
         self.layer_norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.mlp = FTFVVisionMLP(config)
 
-    def forward(self, hidden_states: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> torch.Tensor:
-        attn_output, _ = self.self_attn(self.layer_norm1(hidden_states), **kwargs)
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        groups: tuple[torch.Tensor, torch.Tensor] | None = None,
+        num_merged: int = 0,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        r"""
+        Args:
+            hidden_states (`torch.Tensor` of shape `(num_frames, num_patches, hidden_size)`):
+                Patches of each frame, or groups of them.
+            groups (`tuple[torch.Tensor, torch.Tensor]`, *optional*):
+                Sizes of the groups and the group of each patch, see [`start_groups`].
+            num_merged (`int`, *optional*, defaults to 0):
+                Groups to merge away between attention and MLP.
+
+        Returns:
+            The hidden states, followed by the new groups where some are given.
+        """
+        group_sizes = None if groups is None else groups[0]
+        attn_output, _, key_states = self.self_attn(self.layer_norm1(hidden_states), group_sizes, **kwargs)
         hidden_states = hidden_states + attn_output
-        return hidden_states + self.mlp(self.layer_norm2(hidden_states))
+        if groups is None:
+            return hidden_states + self.mlp(self.layer_norm2(hidden_states))
+        hidden_states, *merged = merge_groups(hidden_states, key_states, *groups, num_merged)
+        return hidden_states + self.mlp(self.layer_norm2(hidden_states)), *merged
 
 
 class FTFVVisionEncoder(nn.Module):
     def __init__(self, config: FTFVVisionConfig):
         super().__init__()
+        self.config = config
         self.layers = nn.ModuleList([FTFVVisionLayer(config) for _ in range(config.num_hidden_layers)])
         self.gradient_checkpointing = False
 
-    def forward(self, hidden_states: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> torch.Tensor:
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        merge_patches: float = 0.0,
+        merge_layers: int | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> torch.Tensor:
+        # CODEPATH: merging is a trade of accuracy for speed that the caller chooses; without, a layer is Qwen-VL's.
+        if merge_patches:
+            return self._merge_on_the_way(hidden_states, merge_patches, merge_layers, **kwargs)
         for layer in self.layers:
             hidden_states = layer(hidden_states, **kwargs)
         return hidden_states
+
+    def _merge_on_the_way(
+        self,
+        hidden_states: torch.Tensor,
+        merge_patches: float,
+        merge_layers: int | None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> torch.Tensor:
+        check_attention(self.config._attn_implementation, merge_patches)
+        counts = merging_schedule(hidden_states.shape[1], merge_patches, merge_layers or len(self.layers))
+        counts += [0] * (len(self.layers) - len(counts))
+        groups = start_groups(hidden_states)
+        for layer, count in zip(self.layers, counts, strict=True):
+            hidden_states, *groups = layer(hidden_states, groups=groups, num_merged=count, **kwargs)
+        return split_groups(hidden_states, groups[1])
 
 
 class FTFVTemporalEncoding(nn.Module):
@@ -542,10 +612,23 @@ class FTFVVisionModel(FTFVPreTrainedModel):
     @capture_outputs(tie_last_hidden_states=False)
     @auto_docstring
     def forward(
-        self, pixel_values: torch.FloatTensor, **kwargs: Unpack[TransformersKwargs]
+        self,
+        pixel_values: torch.FloatTensor,
+        patch_indices: torch.LongTensor | None = None,
+        merge_patches: float = 0.0,
+        merge_layers: int | None = None,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> tuple | BaseModelOutput:
-        hidden_states = self.pre_layernorm(self.embeddings(pixel_values))
-        return BaseModelOutput(last_hidden_state=self.encoder(hidden_states, **kwargs))
+        r"""
+        patch_indices (`torch.LongTensor` of shape `(num_frames, num_kept_patches)`, *optional*):
+            The patches of each frame that are run, each at its own position; all of them when not given.
+        merge_patches (`float`, *optional*, defaults to 0.0):
+            Share of those to merge into others on the way, see `FTFVConfig`. The output has one state per patch.
+        merge_layers (`int`, *optional*):
+            Number of layers that merge, from the first on; all when not given.
+        """
+        hidden_states = self.pre_layernorm(self.embeddings(pixel_values, patch_indices))
+        return BaseModelOutput(last_hidden_state=self.encoder(hidden_states, merge_patches, merge_layers, **kwargs))
 
 
 @auto_docstring(
@@ -659,6 +742,7 @@ class FTFVModel(FTFVPreTrainedModel):
         pixel_values: torch.Tensor,
         frame_encodings: torch.Tensor,
         tokens_per_frame: list[int | None],
+        video_lengths: list[int],
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[BaseModelOutput, list[torch.Tensor], torch.Tensor, list[torch.Tensor]]:
         r"""
@@ -669,40 +753,93 @@ class FTFVModel(FTFVPreTrainedModel):
 
         Args:
             pixel_values (`torch.Tensor` of shape `(num_frames, 3, height, width)`):
-                Frames, each encoded on its own.
+                Images, then the frames of one video after the other.
             frame_encodings (`torch.Tensor` of shape `(num_frames, 1, vision_hidden_size)`):
                 Temporal encoding of each frame, zero for images.
             tokens_per_frame (`list[int | None]` of length `num_frames`):
                 Tokens that each frame keeps, None to keep all queries in query order.
+            video_lengths (`list[int]`):
+                Number of frames of each video.
 
         Returns:
             Output of the vision tower with its patch tokens, and what the adapter returns.
         """
-        num_frames = len(pixel_values)
-        chunk_size = num_frames if torch.is_grad_enabled() else self.frames_per_chunk or num_frames
-        patch_size = self.config.vision_config.patch_size
-        num_patches = (pixel_values.shape[-2] // patch_size) * (pixel_values.shape[-1] // patch_size)
-        vision_outputs, tokens, responses, token_indices = [], [], [], []
-        for start in range(0, num_frames, chunk_size):
-            chunk = slice(start, start + chunk_size)
-            outputs = self.vision_tower(pixel_values[chunk], return_dict=True, **kwargs)
-            # Towers other than ours put their class and register tokens first.
-            outputs.last_hidden_state = outputs.last_hidden_state[:, -num_patches:]
-            hidden_states = outputs.last_hidden_state
+        vision_output = self._run_tower(pixel_values, video_lengths, **kwargs)
+        tokens, responses, token_indices = [], [], []
+        for chunk in self._chunks(len(pixel_values)):
+            hidden_states = vision_output.last_hidden_state[chunk]
             hidden_states = hidden_states + frame_encodings[chunk].to(hidden_states)
             chunk_tokens, chunk_responses, chunk_indices = self.multi_modal_projector(
                 hidden_states, tokens_per_frame[chunk]
             )
-            vision_outputs.append(outputs)
             tokens += chunk_tokens
             responses.append(chunk_responses)
             token_indices += chunk_indices
-        vision_output = BaseModelOutput(
-            last_hidden_state=torch.cat([outputs.last_hidden_state for outputs in vision_outputs]),
-            hidden_states=_concatenate_layers([outputs.hidden_states for outputs in vision_outputs]),
-            attentions=_concatenate_layers([outputs.attentions for outputs in vision_outputs]),
-        )
         return vision_output, tokens, torch.cat(responses), token_indices
+
+    def _run_tower(
+        self, pixel_values: torch.Tensor, video_lengths: list[int], **kwargs: Unpack[TransformersKwargs]
+    ) -> BaseModelOutput:
+        """
+        Patch tokens of all frames. With `config.skip_unchanged_patches` the tower is called twice, for the frames that
+        it sees whole and for the changed patches of the others.
+        """
+        config = self.config
+        config.check_patch_options()
+        patch_size = config.vision_config.patch_size
+        num_patches = (pixel_values.shape[-2] // patch_size) * (pixel_values.shape[-1] // patch_size)
+        num_kept_patches = num_patches - int(config.skip_unchanged_patches * num_patches)
+        # CODEPATH: the paper's models see all patches; merging or skipping some is a trade that the caller chooses.
+        if config.merge_patches:
+            kwargs |= {"merge_patches": config.merge_patches, "merge_layers": config.merge_layers}  # type: ignore[misc]
+        if num_kept_patches == num_patches:
+            output = self._call_tower(pixel_values, num_patches, **kwargs)
+        else:
+            found = find_changed_patches(pixel_values, patch_size, video_lengths, num_kept_patches)
+            output = self._call_tower(pixel_values[found.whole_frames], num_patches, **kwargs)
+            if found.changed_frames:
+                changed = self._call_tower(
+                    pixel_values[found.changed_frames], num_patches, found.patch_indices, **kwargs
+                )
+                output.last_hidden_state = found.fill_in(output.last_hidden_state, changed.last_hidden_state)
+            elif self.training and _is_distributed():
+                # The other ranks may have videos of several frames and then wait for a second call.
+                some: Any = torch.arange(num_kept_patches, device=pixel_values.device)[None]
+                unused = self._call_tower(pixel_values[:1], num_patches, some, **kwargs)
+                output.last_hidden_state = output.last_hidden_state + 0 * unused.last_hidden_state.sum()
+        is_partial = config.merge_patches or num_kept_patches < num_patches
+        if is_partial and (output.hidden_states is not None or output.attentions is not None):
+            raise ValueError(
+                "`output_hidden_states` or `output_attentions` is asked of a vision tower that does not see all "
+                "patches in all layers; expected neither. Leave them out, or set `config.skip_unchanged_patches` and "
+                "`config.merge_patches` to 0."
+            )
+        return output
+
+    def _call_tower(
+        self,
+        pixel_values: torch.Tensor,
+        num_patches: int,
+        patch_indices: torch.LongTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutput:
+        """Patch tokens of frames that have as many patches each, chunk by chunk."""
+        outputs = []
+        for chunk in self._chunks(len(pixel_values)):
+            if patch_indices is not None:
+                kwargs["patch_indices"] = patch_indices[chunk]  # type: ignore[typeddict-unknown-key]
+            outputs.append(self.vision_tower(pixel_values[chunk], return_dict=True, **kwargs))
+        # Towers other than ours put their class and register tokens first.
+        return BaseModelOutput(
+            last_hidden_state=torch.cat([output.last_hidden_state[:, -num_patches:] for output in outputs]),
+            hidden_states=_concatenate_layers([output.hidden_states for output in outputs]),
+            attentions=_concatenate_layers([output.attentions for output in outputs]),
+        )
+
+    def _chunks(self, num_frames: int) -> list[slice]:
+        """Frames that are run at once."""
+        size = num_frames if torch.is_grad_enabled() else self.frames_per_chunk or num_frames
+        return [slice(start, start + size) for start in range(0, num_frames, size)]
 
     def encode_media(
         self,
@@ -717,6 +854,7 @@ class FTFVModel(FTFVPreTrainedModel):
         `get_image_features` and `get_video_features` and returns their outputs under `"image"` and `"video"`.
         """
         frames, encodings, counts = [], [], []
+        lengths: list[int] = []
         if pixel_values is not None:
             frames.append(pixel_values)
             # Zeros made of E, so that it takes part in every forward pass with media: data-parallel training waits for
@@ -741,7 +879,7 @@ class FTFVModel(FTFVPreTrainedModel):
             )
 
         vision_outputs, tokens, responses, indices = self.encode_frames(
-            torch.cat(frames), torch.cat(encodings), counts, **kwargs
+            torch.cat(frames), torch.cat(encodings), counts, lengths, **kwargs
         )
 
         outputs = {}

@@ -37,10 +37,11 @@ def backward(
         model.activation_checkpointing_enable({"use_reentrant": use_reentrant})
     visited: set[int] = set()
 
-    def watch(module: Any, args: Any, output: torch.Tensor) -> None:
+    def watch(module: Any, args: Any, output: Any) -> None:
         index = position[module]
-        if output.requires_grad:
-            output.register_hook(lambda gradient: visited.add(index))
+        hidden_states = output[0] if isinstance(output, tuple) else output
+        if hidden_states.requires_grad:
+            hidden_states.register_hook(lambda gradient: visited.add(index))
 
     position = {
         module: int(name.split(f"{TOWER_LAYERS}.")[1].split(".")[0])

@@ -27,6 +27,7 @@ from ftfv.evaluation.plots import (
     MAX_CURVES,
     ORANGE,
     format_quantity,
+    plot_accuracy_against_cost,
     plot_accuracy_and_cost,
     plot_cells,
     plot_cells_by_tokens_per_frame,
@@ -137,3 +138,20 @@ def test_a_curve_for_each_cell(tmp_path):
         assert (border == 255).all()
     with pytest.raises(ValueError, match="9 models are to be drawn; expected 1 to 8"):
         plot_cells_by_tokens_per_frame(tmp_path / "more.png", {"direction": {**curves, "one more": {2: [0.1]}}})
+
+
+def test_settings_are_drawn_by_their_cost(tmp_path):
+    path = tmp_path / "trades.png"
+    points = {
+        "nothing": [("as it is", 35.9, {"direction": [0.97, 0.98], "turns": [0.5, 0.6]})],
+        "skipping": [("half", 20.9, {"direction": [0.96, 0.98], "turns": [0.4, 0.6]})],
+        "merging": [("half", 27.2, {"direction": [0.5, 0.9], "turns": [0.3, 0.3]})],
+    }
+    plot_accuracy_against_cost(path, points, cost_label="TFLOPs", title="Trades")
+    picture = read_picture(path)
+    assert all(has_colour(picture, colour) for colour in ("#000000", BLUE, ORANGE))
+    for border in (picture[:2], picture[-2:], picture[:, :2], picture[:, -2:]):
+        assert (border == 255).all()
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(ValueError, match=f"0 kinds of settings are to be drawn; expected 1 to {MAX_CURVES}"):
+        plot_accuracy_against_cost(path, {}, cost_label="TFLOPs")

@@ -52,6 +52,33 @@ def test_json_is_one_document(ask, clip, capsys):
     assert document["tokens_per_frame"] == 2
 
 
+def test_trades_reach_the_vision_tower(ask, clip, capsys, monkeypatch):
+    calls, forward = [], FTFVVisionModel.forward
+
+    def record(self, pixel_values, **kwargs):
+        patches = kwargs["patch_indices"].shape[1] if "patch_indices" in kwargs else None
+        merging = kwargs.get("merge_patches"), kwargs.get("merge_layers")
+        calls.append((pixel_values.shape[-1], len(pixel_values), patches, *merging))
+        return forward(self, pixel_values, **kwargs)
+
+    monkeypatch.setattr(FTFVVisionModel, "forward", record)
+    trades = [
+        "--frame-size",
+        "28",
+        "--skip-unchanged-patches",
+        "0.75",
+        "--merge-patches",
+        "0.25",
+        "--merge-layers",
+        "1",
+    ]
+    assert ask(clip, QUESTION, *trades) == 0
+    # 4 x 4 patches, of which the first frame shows all and seven others a quarter.
+    assert calls == [(28, 1, None, 0.25, 1), (28, 7, 4, 0.25, 1)]
+    calls.clear()
+    assert ask(clip, QUESTION) == 0 and calls == [(42, 8, None, None, None)]
+
+
 @pytest.fixture
 def encoded(monkeypatch):
     """How many frames went through the vision tower in each of its calls."""
@@ -203,6 +230,12 @@ def test_bad_media_give_one_line(ask, tmp_path, capsys, kind, message):
         ("what ?", ["--tokens-per-frame", "0"], "`tokens_per_frame` is 0; expected 1 to 16"),
         ("what ?", ["--tokens-per-frame", "17"], "`tokens_per_frame` is 17; expected 1 to 16"),
         ("what ?", ["--num-frames", "0"], "--num-frames is 0; expected at least 1"),
+        (
+            "what ?",
+            ["--frame-size", "30"],
+            "--frame-size is 30; expected a multiple of the vision tower's patch size, 7",
+        ),
+        ("what ?", ["--merge-patches", "1"], "`merge_patches` is 1.0; expected a share from 0 to less than 1"),
         ("  ", [], "The question is empty; expected text to answer"),
     ],
 )

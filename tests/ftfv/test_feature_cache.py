@@ -147,6 +147,16 @@ def test_other_samplers_never_hit(clip, tmp_path, options):
     assert torch.equal(fewer.token_indices, pipe.encode(clip, tokens_per_frame=3).token_indices)
 
 
+@pytest.mark.parametrize(
+    "options", [{"skip_unchanged_patches": 0.5}, {"merge_patches": 0.5}, {"merge_patches": 0.25, "merge_layers": 1}]
+)
+def test_other_patches_never_hit(clip, tmp_path, options):
+    FeatureCache(tmp_path, build_pipe()).encode(clip)
+    FeatureCache(tmp_path, build_pipe(merge_patches=0.25)).encode(clip)
+    pipe = build_pipe(**options)
+    assert equal(FeatureCache(tmp_path, pipe).encode(clip), pipe.encode(clip)) and len(entries(tmp_path)) == 3
+
+
 def test_a_random_sampler_is_refused(tmp_path):
     with pytest.raises(ValueError, match="`token_sampler` is 'random', which chooses anew each time"):
         FeatureCache(tmp_path, build_pipe(token_sampler="random"))

@@ -30,6 +30,15 @@ def test_a_picture_with_one_row_for_each_k(saved_folder, clip, tmp_path, capsys)
     assert len(one.convert("RGB").getcolors(maxcolors=10**6)) > 100
 
 
+def test_trades_change_the_picture(saved_folder, clip, tmp_path):
+    pictures = []
+    for trade in ([], ["--frame-size", "28"], ["--skip-unchanged-patches", "0.9"], ["--merge-patches", "0.5"]):
+        path = tmp_path / "look.png"
+        assert main(["look", clip, "--model", str(saved_folder), "--output", str(path), *trade]) == 0
+        pictures.append(path.read_bytes())
+    assert len(set(pictures)) == len(pictures)
+
+
 @pytest.mark.parametrize("count", ["0", "17"])
 def test_k_out_of_range_is_refused(saved_folder, clip, tmp_path, capsys, count):
     command = ["look", clip, "--model", str(saved_folder), "--output", str(tmp_path / "look.png")]

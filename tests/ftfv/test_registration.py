@@ -38,7 +38,13 @@ from tests.strangers import GENERATE, QUESTION, ask_as_stranger, package_answer
 from tests.tiny import ROOT, WORDS, build_model, build_processor
 
 
-MODEL_FILES = ("configuration_ftfv.py", "modeling_ftfv.py", "sampler_ftfv.py")
+MODEL_FILES = (
+    "configuration_ftfv.py",
+    "modeling_ftfv.py",
+    "patch_merging_ftfv.py",
+    "sampler_ftfv.py",
+    "unchanged_patches_ftfv.py",
+)
 PROCESSOR_FILES = (
     "control_tokens_ftfv.py",
     "frame_source_ftfv.py",

@@ -33,6 +33,7 @@ def test_the_defaults_are_the_papers():
     assert (text.num_hidden_layers, text.hidden_size, text.intermediate_size) == (32, 4096, 11008)
     assert (config.num_frames, config.tokens_per_frame) == (8, 128)
     assert (config.token_sampler, config.token_order, config.sample_images) == ("weighted", "response", False)
+    assert (config.skip_unchanged_patches, config.merge_patches, config.merge_layers) == (0, 0, None)
 
 
 def test_round_trips(tmp_path):
@@ -103,6 +104,9 @@ def test_the_attention_implementation_reaches_every_part():
         ({"vision_config": {"num_attention_heads": 5}}, r"\(24\) must be a multiple of `num_attention_heads` \(5\)"),
         ({"vision_config": {"image_size": 43}}, r"\(43\) must be a multiple of `patch_size` \(7\)"),
         ({"vision_config": {"num_position_embeddings": 24}}, "`num_position_embeddings` is 24; expected a square"),
+        ({"skip_unchanged_patches": 1}, "`skip_unchanged_patches` is 1; expected a share from 0 to less than 1"),
+        ({"merge_patches": -0.5}, "`merge_patches` is -0.5; expected a share from 0 to less than 1"),
+        ({"merge_layers": 3}, "`merge_layers` is 3; expected 1 to 2, the layers of the vision tower, or None for all"),
         ({"tokens_per_frame": "4"}, "tokens_per_frame"),
         ({"sample_images": "yes"}, "sample_images"),
     ],
@@ -112,3 +116,10 @@ def test_refused_values(options, message):
     with pytest.raises(Exception, match=message) as refused:
         build_config(**options)
     assert type(refused.value).__name__.startswith(("ValueError", "Strict"))
+
+
+@pytest.mark.parametrize("option", ["skip_unchanged_patches", "merge_patches"])
+def test_other_vision_towers_cannot_be_spared_patches(option):
+    vision = CLIPVisionConfig(hidden_size=96, num_attention_heads=4)
+    with pytest.raises(Exception, match=f"`{option}` is 0.5 but the vision tower is of type 'clip_vision_model'"):
+        build_config(vision_config=vision, **{option: 0.5})
