@@ -128,9 +128,7 @@ def weight_bytes(config: FTFVConfig) -> int:
     return _weight_bytes(_build(config, (), 0))
 
 
-def cost(
-    config: FTFVConfig, *, lora_modules: Sequence[str] = LORA_LINEARS, lora_rank: int = 0, **sizes: Any
-) -> Cost:
+def cost(config: FTFVConfig, *, lora_modules: Sequence[str] = LORA_LINEARS, lora_rank: int = 0, **sizes: Any) -> Cost:
     """
     Cost of a question about a video: [`CostCounter.prefill`] with `sizes`, for callers that ask once.
 

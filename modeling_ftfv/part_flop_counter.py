@@ -43,7 +43,7 @@ class PartFlopCounter(FlopCounterMode):
         self._weights = {_storage(parameter) for parameter in model.parameters()}
 
     def switch_after(self, tensor: torch.Tensor, part: str) -> None:
-        """Makes `part` the one at work as soon as the backward pass has the gradient of `tensor`, if it comes there."""
+        """Makes `part` the one at work once the backward pass has the gradient of `tensor`, if it comes that far."""
         if tensor.requires_grad:
             tensor.register_hook(lambda gradient: setattr(self, "part", part))
 

@@ -19,7 +19,18 @@ from typing import Any
 from ..modeling_ftfv.configuration_ftfv import FTFVConfig
 from ..modeling_ftfv.cost import Cost, training_cost
 from .memory import NUM_TEXT_TOKENS
-from .preflight import Preflight, check_recipe
+from .preflight import WHOLE_MODEL, Preflight, check_recipe
+
+
+def row_sizes(preflight: Preflight, config: FTFVConfig) -> dict[str, int]:
+    """
+    `num_frames` and `tokens_per_frame` of a row where the recipe leaves no choice: one that trains the temporal
+    encoding in no way is for images, which are one frame of all tokens. Empty for videos.
+    """
+    names = [module.name for module in preflight.trained if module.how == "in full"]
+    if names == [WHOLE_MODEL] or "model.temporal_encoding" in names:
+        return {}
+    return {"num_frames": 1, "tokens_per_frame": config.adapter_config.num_query_tokens}
 
 
 def recipe_cost(
@@ -39,21 +50,17 @@ def recipe_cost(
         num_text_tokens (`int`, *optional*, defaults to 256): tokens of the row beside those of its video.
         preflight (`Preflight`, *optional*): what [`check_recipe`] found, if it was called before.
         sizes (`int`, *optional*): `num_frames`, `tokens_per_frame` and `frame_size` of the video, as in
-            [`training_cost`]. A recipe that does not train the temporal encoding is for images, which are one frame of
-            all tokens unless these say otherwise.
+            [`training_cost`].
 
     Raises:
         ValueError: a number is out of range, or the recipe does not fit the model.
     """
     preflight = check_recipe(options, config) if preflight is None else preflight
     names = [module.name for module in preflight.trained if module.how == "in full"]
-    whole = names == ["the whole model"]
     lora_modules = [module.name for module in preflight.trained if module.how != "in full"]
-    if not whole and "model.temporal_encoding" not in names:
-        sizes = {"num_frames": 1, "tokens_per_frame": config.adapter_config.num_query_tokens, **sizes}
     return training_cost(
         config,
-        trained_modules=[""] if whole else names,
+        trained_modules=[""] if names == [WHOLE_MODEL] else names,
         lora_modules=lora_modules,
         lora_rank=int(options.get("lora_r", 16)) if lora_modules else 0,
         gradient_checkpointing=options.get("gradient_checkpointing", True),
