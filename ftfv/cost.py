@@ -115,7 +115,10 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]] | None:
 
 
 def _counts(text: str) -> list[int]:
-    return [int(count) for count in text.split(",")]
+    try:
+        return [int(count) for count in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected whole numbers such as 4,16,32, not {text!r}") from None
 
 
 def _default_counts(config: "FTFVConfig") -> list[int]:

@@ -28,6 +28,8 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers.cache_utils import DynamicCache
+from transformers.utils import logging
 
 from .configuration_ftfv import FTFVConfig
 from .modeling_ftfv import FTFVAdapter, FTFVForConditionalGeneration
@@ -381,8 +383,7 @@ def training_cost(
     if gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()  # as TRL does
-    length = prompt["visual_tokens"] + num_text_tokens
-    with _counting(model, "tower") as counter, _watch_adapter(model, counter):
+    with _quiet(), _counting(model, "tower") as counter, _watch_adapter(model, counter):
         features = model.model.encode_media(
             pixel_values_videos=_frames(config, prompt["num_frames"], frame_size),
             tokens_per_frame=prompt["tokens_per_frame"],
@@ -390,10 +391,9 @@ def training_cost(
         counter.part = "language"
         text = model.get_input_embeddings()(_meta(1, num_text_tokens, dtype=torch.long))
         inputs_embeds = torch.cat([features.pooler_output, text], dim=1)
-        # Looking whether a mask of two dimensions masks anything would depend on values.
-        outputs = model.model.language_model(
-            inputs_embeds=inputs_embeds, attention_mask=_meta(1, 1, length, length), use_cache=False
-        )
+        # Without a cache, transformers would look at the values of the positions for several sequences in one.
+        cache = DynamicCache(config=config.text_config)
+        outputs = model.model.language_model(inputs_embeds=inputs_embeds, past_key_values=cache, use_cache=False)
         hidden_states = outputs.last_hidden_state[:, -num_text_tokens:]
         counter.part = "lm_head"
         logits = model.lm_head(hidden_states)
@@ -498,6 +498,17 @@ def _counting(model: FTFVForConditionalGeneration, part: str) -> Iterator[PartFl
             f"The model cannot be counted: its {counter.part.replace('_', ' ')} depends on values, of which there are "
             f"none without weights ({' '.join(str(error).split())[:200]})."
         ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps transformers from warning that gradient checkpointing leaves a cache unused."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
+aten = torch.ops.aten
+
+
 class PartFlopCounter(FlopCounterMode):
     """
     Counts FLOPs as `FlopCounterMode` does, by part and kind. A product with a weight, or for the gradient of one, is
@@ -36,11 +39,14 @@ class PartFlopCounter(FlopCounterMode):
     """
 
     def __init__(self, model: nn.Module, part: str):
-        super().__init__(display=False)
+        # PyTorch has no formula for the experts of a mixture.
+        super().__init__(display=False, custom_mapping={aten._grouped_mm: _grouped_mm_flops})
         self.part = part
         self.flops: Counter[tuple[str, str]] = Counter()
         # On the meta device tensors have no address, but a transposed weight still shares its weight's storage.
         self._weights = {_storage(parameter) for parameter in model.parameters()}
+        shapes = {tuple(parameter.shape) for parameter in model.parameters()}
+        self._gradient_shapes = shapes | {(*shape[:-2], *shape[:-3:-1]) for shape in shapes}
 
     def switch_after(self, tensor: torch.Tensor, part: str) -> None:
         """Makes `part` the one at work once the backward pass has the gradient of `tensor`, if it comes that far."""
@@ -52,15 +58,23 @@ class PartFlopCounter(FlopCounterMode):
         out = super()._count_flops(func_packet, out, args, kwargs)
         flops = self.get_total_flops() - before
         if flops:
-            self.flops[self.part, self._kind(func_packet, args)] += flops
+            self.flops[self.part, self._kind(args, out)] += flops
         return out
 
-    def _kind(self, func_packet: Any, args: tuple) -> str:
+    def _kind(self, args: tuple, out: Any) -> str:
         if any(_storage(tensor) in self._weights for tensor in args if isinstance(tensor, torch.Tensor)):
             return "linear"
-        # The gradient of a weight is a product of activations and their gradients, flattened to matrices.
+        # The gradient of a weight, or of its transpose, is a product of activations and their gradients.
         is_backward = torch._C._current_graph_task_id() != -1
-        return "linear" if is_backward and func_packet is torch.ops.aten.mm else "attention"
+        is_gradient = is_backward and isinstance(out, torch.Tensor) and tuple(out.shape) in self._gradient_shapes
+        return "linear" if is_gradient else "attention"
+
+
+def _grouped_mm_flops(
+    a_shape: torch.Size, b_shape: torch.Size, *args: Any, out_shape: torch.Size | None = None, **kwargs: Any
+) -> int:
+    """A row of `a` meets the columns of one group of `b`, whichever of both is in groups."""
+    return 2 * a_shape[-2] * a_shape[-1] * b_shape[-1]
 
 
 def _storage(tensor: torch.Tensor) -> int:
