@@ -116,14 +116,14 @@ def _measure_after(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
 
 def _measure_tokens_per_frame(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
     from .modeling_ftfv.configuration_ftfv import FTFVConfig
-    from .modeling_ftfv.cost import cost
+    from .modeling_ftfv.cost import CostCounter
     from .moving_shapes_figures import measure_tokens_per_frame
 
     model = folder / "s4v" / "model"
     config = FTFVConfig.from_pretrained(model)
-    costs = {}
+    counter, costs = CostCounter(config), {}
     for count in TOKENS_PER_FRAME:
-        counted = cost(config, num_frames=config.num_frames, tokens_per_frame=count, num_text_tokens=NUM_TEXT_TOKENS)
+        counted = counter.prefill(tokens_per_frame=count, num_text_tokens=NUM_TEXT_TOKENS)
         costs[str(count)] = {
             "visual_tokens": counted.visual_tokens,
             "llm_flops": counted.language_flops,

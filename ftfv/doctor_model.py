@@ -26,7 +26,7 @@ from .doctor_finding import Finding, examine
 from .doctor_machine import choose_device, usable_decoders
 from .model_folder import check_model_folder
 from .modeling_ftfv.configuration_ftfv import FTFVConfig
-from .modeling_ftfv.cost import cost, weight_bytes
+from .modeling_ftfv.cost import CostCounter
 from .modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from .processing.media_source_ftfv import open_source, split_clip
 from .processing.pipeline_ftfv import check_agreement
@@ -145,13 +145,14 @@ def check_memory(config: FTFVConfig, tokens_per_frame: int | None, num_frames: i
     Raises:
         ValueError: they do not fit, or a number is out of range.
     """
-    counted = cost(config, num_frames=num_frames, tokens_per_frame=tokens_per_frame)
+    counter = CostCounter(config)
+    counted = counter.next_question(num_frames=num_frames, tokens_per_frame=tokens_per_frame)
     # Both are counted in 16 bits.
     scale = (config.dtype or torch.float32).itemsize / 2
-    needed = scale * (weight_bytes(config) + counted.kv_cache_bytes)
+    needed = scale * (counter.weight_bytes + counted.kv_cache_bytes)
     free, where = free_memory()
     text = (
-        f"{_size(scale * weight_bytes(config))} of weights and {_size(scale * counted.kv_cache_bytes)} of keys and "
+        f"{_size(scale * counter.weight_bytes)} of weights and {_size(scale * counted.kv_cache_bytes)} of keys and "
         f"values for {counted.num_frames} frames x {counted.tokens_per_frame} tokens and {counted.text_tokens} of "
         f"text; {_size(free)} are free on the {where}."
     )

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
 def _prepare_recipe(args: argparse.Namespace) -> tuple[str, None, Path]:
     from .model_folder import check_model_folder
     from .modeling_ftfv.configuration_ftfv import FTFVConfig
-    from .training.compute import training_flops
+    from .training.compute import recipe_cost, row_sizes
     from .training.memory import estimate_memory
     from .training.preflight import check_recipe
     from .training.stages import read_recipe
@@ -75,13 +75,10 @@ def _prepare_recipe(args: argparse.Namespace) -> tuple[str, None, Path]:
     preflight = check_recipe(options, config)
     print(preflight.table())
     if "per_device_train_batch_size" in options:
-        # A recipe that does not train E is for images, which keep all tokens.
-        is_video = any(module.name == "model.temporal_encoding" for module in preflight.trained)
-        num_query_tokens = config.adapter_config.num_query_tokens
-        sizes: dict[str, Any] = {} if is_video else {"num_frames": 1, "tokens_per_frame": num_query_tokens}
+        sizes: dict[str, Any] = row_sizes(preflight, config)
         memory = estimate_memory(options, config, num_shards=args.num_gpus, preflight=preflight, **sizes)
         print(_describe(memory))
-        flops = training_flops(options, config, preflight=preflight, **sizes)
+        flops = recipe_cost(options, config, preflight=preflight, **sizes).total_flops
         print(f"compute, computed: {flops / 1e12:.3g} TFLOPs a row")
     return model, None, Path(output)
 

@@ -26,7 +26,7 @@ from huggingface_hub import ModelCardData
 from ..evaluation.plots import format_quantity
 from ..evaluation.scoring import format_table
 from ..modeling_ftfv.configuration_ftfv import FTFVConfig
-from ..modeling_ftfv.cost import cost, weight_bytes
+from ..modeling_ftfv.cost import CostCounter, weight_bytes
 from .results import TASK, Results, model_index, results_table
 from .signature import sign
 
@@ -192,8 +192,9 @@ def _describe(part: Any) -> str:
 
 
 def _cost(config: FTFVConfig) -> str:
+    counter = CostCounter(config)
     try:
-        costs = [cost(config, tokens_per_frame=count, num_text_tokens=TEXT_TOKENS) for count in _counts(config)]
+        costs = [counter.prefill(tokens_per_frame=count, num_text_tokens=TEXT_TOKENS) for count in _counts(config)]
     except ValueError as error:
         return f"Not counted: {error}"
     lines = [
@@ -210,7 +211,7 @@ def _cost(config: FTFVConfig) -> str:
     head = ["K", "visual tokens", "vision FLOPs", "language model FLOPs", "all FLOPs", "KV cache bytes"]
     return (
         f"Computed for one forward pass over {config.num_frames} frames and {TEXT_TOKENS} tokens of text, in 16 bits; "
-        f"the weights take {format_quantity(weight_bytes(config))} bytes more.\n\n{format_table(head, lines)}"
+        f"the weights take {format_quantity(counter.weight_bytes)} bytes more.\n\n{format_table(head, lines)}"
     )
 
 

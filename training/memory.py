@@ -24,7 +24,7 @@ from typing import Any
 
 from ..modeling_ftfv.configuration_ftfv import FTFVConfig
 from ..modeling_ftfv.cost import visual_tokens
-from .preflight import Preflight, check_recipe, quantization
+from .preflight import WHOLE_MODEL, Preflight, check_recipe, quantization
 
 
 # CUDA's own memory and kernels, and the share that the allocator loses between blocks.
@@ -179,7 +179,7 @@ def _activations(
     has_lora = any(module.how != "in full" for module in preflight.trained)
     rank = int(options.get("lora_r", 16)) if has_lora else 0
     num_trained_layers = sum(name.startswith("model.vision_tower.encoder.layers.") for name in in_full)
-    if in_full == ["the whole model"]:
+    if in_full == [WHOLE_MODEL]:
         num_trained_layers = vision.num_hidden_layers
     # The hidden states between layers have the type of the weights that do not train.
     hidden = _weight_size(options)

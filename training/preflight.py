@@ -37,6 +37,8 @@ from ..processing.processing_ftfv import TOKENS_PER_FRAME_RANGE
 
 # The value of `lora_target_modules` by which PEFT allows that no LoRA is added.
 NO_LORA = "dummy-target-modules"
+# The one `TrainedModule` of a recipe without LoRA.
+WHOLE_MODEL = "the whole model"
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def check_recipe(options: Mapping[str, Any], model: str | Path | FTFVConfig) -> 
             )
         tensors = [parameter for parameter in network.parameters() if parameter.requires_grad]
         count = sum(parameter.numel() for parameter in tensors)
-        return Preflight((TrainedModule("the whole model", "in full", len(tensors), count),), num_parameters, 0)
+        return Preflight((TrainedModule(WHOLE_MODEL, "in full", len(tensors), count),), num_parameters, 0)
 
     in_full = [_find_module(entry, modules) for entry in options.get("lora_modules_to_save") or ()]
     _check_targets(options.get("lora_target_modules"), modules)
