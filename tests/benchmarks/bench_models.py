@@ -21,14 +21,14 @@ Every model takes its own frame size; text and frames are as many for each. A ro
 pixels to the tokens that the language model reads; *prefill*, the language model over the whole prompt with those
 tokens put in, its head on the last position alone, as in `generate`; *decode*, the steps after it, one token each.
 
-Rows are measured in turn, round by round; seconds are medians of all rounds. At the reduced size all models are held at
-once and take turns; at full size they do not fit in memory together, so each is built, measured and dropped, and the
-list is gone through again so that drift shows. FLOPs are counted by `torch.utils.flop_counter` in a call that is not
-timed: 2 per multiply-add, the masked half of an attention not discounted. Utilisation is what a part computes per
-second, divided by what a large matrix product of the same type does between the rounds.
+Rows are measured in turn, round by round; seconds are medians of all rounds. At the reduced size all models are held
+at once and take turns; at full size they do not fit in memory together, so each is built, measured and dropped, and
+the list is gone through again so that drift shows. FLOPs are counted by `torch.utils.flop_counter` in a call that is
+not timed: 2 per multiply-add, the masked half of an attention not discounted. Utilisation is what a part computes per
+second, divided by what a product of large matrices of the same type does, measured before each row.
 
-Peak memory includes the weights. On a GPU it is the allocator's; on a CPU it is what the live tensors hold, without the
-scratch memory inside an operation.
+Peak memory includes the weights. On a GPU it is the allocator's; on a CPU it is what the live tensors hold, without
+the scratch memory inside an operation.
 """
 
 import argparse
@@ -40,88 +40,24 @@ import shlex
 import statistics
 import sys
 import time
-import weakref
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from ftfv.evaluation.atomic_write import atomic_write
+from tests.benchmarks.live_memory import LiveMemory
+from tests.benchmarks.model_rows import PARTS, Row, table
 from tests.benchmarks.video_models import FTFV, FULL, MODELS, REDUCED, VideoModel
 
 
 SIZES = {"full": FULL, "reduced": REDUCED}
 TOKENS_PER_FRAME = [4, 16, 32, 64, 128, 256]
-PARTS = ("vision", "prefill", "decode")
-
-
-@dataclass
-class Row:
-    """
-    A model, FTFV with one number of tokens per frame, and what was measured of it.
-
-    Attributes:
-        vision_flops, prefill_flops, decode_flops (`int`): of the video, of the prompt, of one token.
-        peak_memory (`int`): bytes, weights included.
-        seconds (`dict[str, list[list[float]]]`): for each part, of each round of each pass; of decode, of one token.
-    """
-
-    model: str
-    tokens_per_frame: int | None
-    parameters: int = 0
-    visual_tokens: int = 0
-    prompt_tokens: int = 0
-    vision_flops: int = 0
-    prefill_flops: int = 0
-    decode_flops: int = 0
-    peak_memory: int = 0
-    seconds: dict[str, list[list[float]]] = field(default_factory=lambda: {part: [] for part in PARTS})
-
-    def median(self, *parts: str) -> float:
-        """Median of the seconds that the parts take together."""
-        rounds = zip(*(sum(self.seconds[part], []) for part in parts), strict=True)
-        return statistics.median(sum(seconds) for seconds in rounds)
-
-    def spread(self) -> float:
-        """How far the rounds are apart in the time to the first token, as a share of the median."""
-        first_token = [sum(pair) for pair in zip(*(sum(self.seconds[part], []) for part in PARTS[:2]), strict=True)]
-        return (max(first_token) - min(first_token)) / statistics.median(first_token)
-
-
-class LiveMemory(TorchDispatchMode):
-    """Counts the bytes of the tensors that are alive: `now`, and their highest number, `peak`."""
-
-    def __init__(self, tensors: Iterable[torch.Tensor]):
-        super().__init__()
-        self.now = self.peak = 0
-        self.storages: set[int] = set()
-        self.hold(tensors)
-
-    def hold(self, tensors: Iterable[Any]) -> None:
-        for tensor in tensors:
-            if not isinstance(tensor, torch.Tensor) or tensor.untyped_storage()._cdata in self.storages:
-                continue
-            storage = tensor.untyped_storage()
-            self.storages.add(storage._cdata)
-            self.now += storage.nbytes()
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self.release, storage._cdata, storage.nbytes())
-
-    def release(self, storage: int, num_bytes: int) -> None:
-        self.storages.discard(storage)
-        self.now -= num_bytes
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        outputs = func(*args, **(kwargs or {}))
-        self.hold(tree_leaves(outputs))
-        return outputs
 
 
 class Subject:
@@ -135,11 +71,15 @@ class Subject:
         size, dtype = SIZES[arguments.size], getattr(torch, arguments.dtype)
         self.model = kind.build(size, arguments.device, dtype, countable)
         self.video = kind.video(self.model, arguments.num_frames, arguments.text_tokens)
+        # These calls warm up, too, unless something changes after them.
         self.prompts = [self.count(row) for row in rows]
         if attention != countable:
             self.model.set_attn_implementation(attention)
         if arguments.compile and isinstance(kind, FTFV):
             self.model.model.vision_tower.compile()
+        if attention != countable or arguments.compile:
+            for row, prompt in zip(rows, self.prompts, strict=True):
+                self.ask(row, prompt)
 
     def count(self, row: Row) -> dict[str, Any]:
         """Fills in what does not depend on time, and returns the row's prompt."""
@@ -228,7 +168,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 @torch.no_grad()
 def measure(arguments: argparse.Namespace) -> tuple[list[Row], list[float]]:
-    """All rows, and the device's matrix rate in FLOPs per second before each round."""
+    """All rows, and the device's matrix rate in FLOPs per second before each of them."""
     kinds = [kind for kind in MODELS if kind.name in arguments.models]
     rows = {
         kind.name: [
@@ -246,16 +186,15 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], list[float]]:
                 for row in subject.rows:
                     for part in PARTS:
                         row.seconds[part].append([])
-            # The first round warms up.
-            for round_ in range(1 + arguments.rounds):
-                rates.append(matrix_rate(arguments.device, getattr(torch, arguments.dtype)))
+            for _ in range(arguments.rounds):
                 for subject in subjects:
                     for row, prompt in zip(subject.rows, subject.prompts, strict=True):
-                        seconds = subject.ask(row, prompt)
-                        if round_:
-                            for part in PARTS:
-                                row.seconds[part][-1].append(seconds[part])
+                        rates.append(matrix_rate(arguments.device, getattr(torch, arguments.dtype)))
+                        for part, seconds in subject.ask(row, prompt).items():
+                            row.seconds[part][-1].append(seconds)
             del subjects, subject
+            # Compiled code would hold its model.
+            torch.compiler.reset()
             gc.collect()
             if arguments.device == "cuda":
                 torch.cuda.empty_cache()
@@ -275,7 +214,7 @@ def timed(function: Callable[[], Any], device: str) -> tuple[Any, float]:
 
 def matrix_rate(device: str, dtype: torch.dtype) -> float:
     """FLOPs per second of a product of large square matrices."""
-    side, repeats = (8192, 10) if device == "cuda" else (2048, 1)
+    side, repeats = (8192, 10) if device == "cuda" else (1536, 1)
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     left @ right
     _, seconds = timed(lambda: [left @ right for _ in range(repeats)], device)
@@ -311,72 +250,6 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
-
-
-def table(rows: list[Row], stamp: dict[str, Any]) -> str:
-    """Markdown: milliseconds on a GPU; on a CPU, whose times say little elsewhere, ratios to one row of FTFV."""
-    settings, divided_by, rate = stamp["settings"], stamp["divided_by"], stamp["matrix_rate"]
-    on_gpu = settings["device"] == "cuda"
-    size = (
-        "full size"
-        if settings["size"] == "full"
-        else (
-            f"heads and widths divided by {divided_by['width']}, layers by {divided_by['depth']}, "
-            f"vocabularies by {divided_by['vocabulary']}"
-        )
-    )
-    lines = [
-        f"{stamp['hardware']}, {stamp['cores']} cores, {stamp['date']}, torch {stamp['torch']}, "
-        f"transformers {stamp['transformers']}",
-        "",
-        f"    {stamp['command']}",
-        "",
-        f"{settings['num_frames']} frames and {settings['text_tokens']} text tokens; {size}; {settings['dtype']}, "
-        f"attention {settings['attention']}{', tower of FTFV compiled' if settings['compile'] else ''}; "
-        f"{settings['passes']} x {settings['rounds']} rounds, up to {stamp['spread']:.0%} apart"
-        + (f"; a matrix product runs at {rate / 1e12:.0f} TFLOP/s." if on_gpu else "."),
-        "",
-    ]
-    reference = next((row for row in rows if row.tokens_per_frame == 16), rows[0])
-    if not on_gpu:
-        name = label(reference)
-        lines += [f"Times and memory are multiples of those of {name}; FLOPs and utilisation are not.", ""]
-    unit, flops_unit = (" ms", 1e12) if on_gpu else ("", 1e9)
-    flops_name = "TFLOPs" if on_gpu else "GFLOPs"
-    lines += [
-        f"| model | visual tokens | {flops_name} vision | {flops_name} prefill | vision{unit} | prefill{unit} "
-        f"| first token{unit} | decode{unit} / token | memory{' GB' if on_gpu else ''} | vision utilisation "
-        "| prefill utilisation |",
-        "| --- " + "| ---: " * 10 + "|",
-    ]
-    for row in rows:
-        times = [row.median("vision"), row.median("prefill"), row.median("vision", "prefill"), row.median("decode")]
-        if on_gpu:
-            measured = [*(f"{1000 * seconds:.1f}" for seconds in times), f"{row.peak_memory / 1e9:.1f}"]
-        else:
-            bases = [
-                reference.median("vision"),
-                reference.median("prefill"),
-                reference.median("vision", "prefill"),
-                reference.median("decode"),
-            ]
-            measured = [f"{seconds / base:.2f}" for seconds, base in zip(times, bases, strict=True)]
-            measured.append(f"{row.peak_memory / reference.peak_memory:.2f}")
-        cells = [
-            label(row),
-            f"{row.visual_tokens}",
-            f"{row.vision_flops / flops_unit:.2f}",
-            f"{row.prefill_flops / flops_unit:.2f}",
-            *measured,
-            f"{row.vision_flops / times[0] / rate:.0%}",
-            f"{row.prefill_flops / times[1] / rate:.0%}",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def label(row: Row) -> str:
-    return row.model if row.tokens_per_frame is None else f"{row.model}, K = {row.tokens_per_frame}"
 
 
 if __name__ == "__main__":
