@@ -21,11 +21,12 @@ Every model takes its own frame size; text and frames are as many for each. A ro
 pixels to the tokens that the language model reads; *prefill*, the language model over the whole prompt with those
 tokens put in, its head on the last position alone, as in `generate`; *decode*, the steps after it, one token each.
 
-Rows are measured in turn, round by round; seconds are medians of all rounds. At the reduced size all models are held
-at once and take turns; at full size they do not fit in memory together, so each is built, measured and dropped, and
-the list is gone through again so that drift shows. FLOPs are counted by `torch.utils.flop_counter` in a call that is
-not timed: 2 per multiply-add, the masked half of an attention not discounted. Utilisation is what a part computes per
-second, divided by what a product of large matrices of the same type does, measured before each row.
+Rows are measured in turn, round by round; seconds are medians of all rounds. On a CPU one thread computes, and its
+seconds are those of the processor, which hold where other work takes the cores. At the reduced size all models are
+held at once and take turns; at full size they do not fit in memory together, so each is built, measured and dropped,
+and the list is gone through again so that drift shows. FLOPs are counted by `torch.utils.flop_counter` in a call that
+is not timed: 2 per multiply-add, the masked half of an attention not discounted. Utilisation is what a part computes
+per second, divided by what a product of large matrices of the same type does, measured before each row.
 
 Peak memory includes the weights. On a GPU it is the allocator's; on a CPU it is what the live tensors hold, without
 the scratch memory inside an operation.
@@ -83,25 +84,17 @@ class Subject:
 
     def count(self, row: Row) -> dict[str, Any]:
         """Fills in what does not depend on time, and returns the row's prompt."""
-        arguments, flops = self.arguments, {}
-        held = [*self.model.parameters(), *self.model.buffers(), *self.video.values()]
-        with LiveMemory(held) as memory:
-            with FlopCounterMode(display=False) as counter:
-                features = self.kind.encode(self.model, self.video, row.tokens_per_frame)
-            flops["vision"] = counter.get_total_flops()
+        kind, model, arguments = self.kind, self.model, self.arguments
+        with LiveMemory([*model.parameters(), *model.buffers(), *self.video.values()]) as memory:
+            features, row.vision_flops = counted(lambda: kind.encode(model, self.video, row.tokens_per_frame))
             tokens = features.pooler_output
             tokens = [tokens] if isinstance(tokens, torch.Tensor) else tokens
             row.visual_tokens = sum(token[..., 0].numel() for token in tokens)
-            prompt = self.kind.prompt(self.model, arguments.num_frames, row.visual_tokens, arguments.text_tokens)
-            with FlopCounterMode(display=False) as counter:
-                cache = self.kind.prefill(self.model, features, prompt)
-            flops["prefill"] = counter.get_total_flops()
-            with FlopCounterMode(display=False) as counter:
-                self.kind.decode(self.model, cache)
-            flops["decode"] = counter.get_total_flops()
-        row.vision_flops, row.prefill_flops, row.decode_flops = (flops[part] for part in PARTS)
+            prompt = kind.prompt(model, arguments.num_frames, row.visual_tokens, arguments.text_tokens)
+            cache, row.prefill_flops = counted(lambda: kind.prefill(model, features, prompt))
+            _, row.decode_flops = counted(lambda: kind.decode(model, cache))
         row.prompt_tokens = prompt["input_ids"].shape[1]
-        row.parameters = self.model.num_parameters()
+        row.parameters = model.num_parameters()
         if arguments.device == "cpu":
             row.peak_memory = memory.peak
         return prompt
@@ -125,8 +118,14 @@ class Subject:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
-    rows, rates = measure(arguments)
-    stamp = describe(arguments, rows, rates, sys.argv[1:] if argv is None else argv)
+    num_threads = torch.get_num_threads()
+    if arguments.device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        rows, rates = measure(arguments)
+        stamp = describe(arguments, rows, rates, sys.argv[1:] if argv is None else argv)
+    finally:
+        torch.set_num_threads(num_threads)
     if arguments.output:
         with atomic_write(arguments.output) as path:
             path.write_text(json.dumps({**stamp, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
@@ -201,14 +200,23 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], list[float]]:
     return [row for group in rows.values() for row in group], rates
 
 
+def counted(function: Callable[[], Any]) -> tuple[Any, int]:
+    """What the function returns, and its FLOPs."""
+    with FlopCounterMode(display=False) as counter:
+        result = function()
+    return result, counter.get_total_flops()
+
+
 def timed(function: Callable[[], Any], device: str) -> tuple[Any, float]:
-    """What the function returns, and its seconds until the device has done all of it."""
-    if device == "cuda":
-        torch.cuda.synchronize()
+    """What the function returns, and its seconds: until a GPU has done all of it, or those that a CPU spent on it."""
+    if device == "cpu":
+        start = time.process_time()
+        result = function()
+        return result, time.process_time() - start
+    torch.cuda.synchronize()
     start = time.perf_counter()
     result = function()
-    if device == "cuda":
-        torch.cuda.synchronize()
+    torch.cuda.synchronize()
     return result, time.perf_counter() - start
 
 
@@ -231,7 +239,7 @@ def describe(arguments: argparse.Namespace, rows: list[Row], rates: list[float],
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "command": shlex.join(["python", "tests/benchmarks/bench_models.py", *argv]),
+        "command": "PYTHONPATH=. " + shlex.join(["python", "tests/benchmarks/bench_models.py", *argv]),
         "settings": {
             name: str(value) if isinstance(value, Path) else value for name, value in vars(arguments).items()
         },

@@ -86,7 +86,7 @@ def table(rows: list[Row], stamp: dict[str, Any]) -> str:
     if on_gpu:
         units = f"Times in ms, memory in GB, FLOPs in 10^12; a matrix product runs at {rate / 1e12:.0f} TFLOP/s."
     else:
-        units = f"Times and memory as multiples of those of {reference.label}, FLOPs in 10^9."
+        units = f"Processor times and memory as multiples of those of {reference.label}, FLOPs in 10^9."
     size = "full size"
     if settings["size"] != "full":
         size = "heads and widths divided by {width}, layers by {depth}, vocabularies by {vocabulary}".format(
@@ -94,7 +94,7 @@ def table(rows: list[Row], stamp: dict[str, Any]) -> str:
         )
     columns = [*TIMES, "memory", "FLOPs of vision", "of prefill", "utilisation in vision", "in prefill"]
     lines = [
-        f"{stamp['hardware']}, {stamp['cores']} cores, {stamp['threads']} threads, {stamp['date']}, "
+        f"{stamp['hardware']} ({stamp['cores']} cores, threads used: {stamp['threads']}), {stamp['date']}, "
         f"torch {stamp['torch']}, transformers {stamp['transformers']}:",
         "",
         f"    {stamp['command']}",
