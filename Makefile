@@ -47,9 +47,10 @@ test-slow: $(INSTALLED) ## run the tests that take minutes or download packages
 hf-suite: $(INSTALLED) ## run the common tests of Hugging Face, downloaded from the package index
 	$(TEST_ENVIRONMENT) $(BIN)/python tests/hf_suite/run.py $(VENV)/hf_suite
 
-bench: $(INSTALLED) ## measure decoding with each decoder, and ten questions about a clip that is encoded once
+bench: $(INSTALLED) ## measure decoders, ten questions about one clip, and FTFV beside other video models
 	$(BIN)/python tests/benchmarks/bench_decoding.py
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/bench_questions.py
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/bench_models.py --output bench/models.json
 
 style: $(INSTALLED) ## mend imports and formatting, then check as `quality` does
 	$(BIN)/ruff check --fix .
