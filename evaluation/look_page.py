@@ -31,19 +31,21 @@ from ..modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from ..processing.processing_ftfv import FTFVProcessor
 from .atomic_write import atomic_write
 from .kept_queries import KeptQueries, gather_kept_queries
-from .pictures import COLOURS, FAINTEST, STRONGEST, shrink
+from .pictures import COLOURS, OPACITY, SATURATION, shrink
 from .plots import format_quantity
 
 
 # Longest side of a frame in pixels.
 FRAME_PIXELS = 448
 JPEG_QUALITY = 88
-# A thumbnail shows at least this share of the sides of its frame, since small patches say little by themselves.
-THUMBNAIL_SHARE = 1 / 6
+# A thumbnail shows at least this share of the sides of its frame, since a patch says little by itself.
+THUMBNAIL_SHARE = 0.3
 # The list of a frame opens with so many tokens; the others unfold.
 LISTED = 16
-# On patches narrower than this share of the frame, numbers stand above the first ranks only.
-SMALL_PATCH, MAX_NUMBERED_SMALL = 1 / 16, 3
+# Height of the ranks on a frame: this share of a patch, but at least that share of the frame's width.
+FONT_SIZE, SMALLEST_FONT_SIZE = 0.42, 0.028
+# Where they take more of a patch than this, they stand beside it, and those of the first ranks only.
+LARGEST_INSIDE, MAX_NUMBERED_SMALL = 0.6, 3
 
 
 def write_look_page(
@@ -109,6 +111,10 @@ def render_look_page(kept: KeptQueries, config: FTFVConfig, model_name: str = ""
     shown = [shrink(frame, FRAME_PIXELS) for frame in kept.frames]
     num_patches = kept.attention[counts[0]].shape[-1]
     grid_size = round(num_patches**0.5)
+    height, width = shown[0].shape[:2]
+    patch_size = min(height, width) / grid_size
+    font_size = max(FONT_SIZE * patch_size, SMALLEST_FONT_SIZE * width)
+    is_small = font_size > LARGEST_INSIDE * patch_size
     num_query_tokens = config.adapter_config.num_query_tokens
     strongest = max(float(kept.attention[count].max()) for count in counts)
     environment = jinja2.Environment(
@@ -122,15 +128,17 @@ def render_look_page(kept: KeptQueries, config: FTFVConfig, model_name: str = ""
         num_query_tokens=num_query_tokens,
         num_patches=num_patches,
         grid_size=grid_size,
-        width=shown[0].shape[1],
-        height=shown[0].shape[0],
+        width=width,
+        height=height,
         counts=counts,
         costs=_costs(kept, config, counts),
         frames=[_frame(kept, counts, index, frame, strongest) for index, frame in enumerate(shown)],
         in_order_of_response=config.token_order == "response",
         listed=LISTED,
-        is_small=1 / grid_size < SMALL_PATCH,
-        max_numbered_small=MAX_NUMBERED_SMALL,
+        font_size=round(font_size, 2),
+        saturation=SATURATION,
+        is_small=is_small,
+        numbered=MAX_NUMBERED_SMALL if is_small else num_query_tokens,
         scale=_data_uri(_heat_image(np.arange(256, dtype=np.uint8)[None]), "PNG"),
         ticks=[_digits(share * strongest) for share in (0, 0.25, 1)],
         data={
@@ -198,7 +206,7 @@ def _frame(
 def _tokens(
     attention: np.ndarray, queries: Sequence[int], before: Sequence[int], width: int, height: int
 ) -> list[dict[str, Any]]:
-    """The kept tokens of a frame in their order; `attention` is `(K, num_patches)`, `before` what a smaller K keeps."""
+    """The kept tokens of a frame, in order; `attention` is `(K, num_patches)`, `before` what a smaller K keeps."""
     grid_size = round(attention.shape[1] ** 0.5)
     patch_width, patch_height = width / grid_size, height / grid_size
     seen_width, seen_height = (
@@ -267,7 +275,7 @@ def _palette() -> np.ndarray:
     """Red, green, blue and opacity of the 256 levels of a heat map, `(256, 4)` in uint8."""
     levels = np.linspace(0, 1, 256)
     colours = COLOURS(levels)
-    colours[:, 3] = FAINTEST + (STRONGEST - FAINTEST) * levels
+    colours[:, 3] = OPACITY * levels
     return (255 * colours).round().astype(np.uint8)
 
 

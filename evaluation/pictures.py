@@ -50,8 +50,10 @@ MAX_NUMBERED_SMALL = 3
 # Characters; a longer answer is cut.
 MAX_TEXT = 300
 COLOURS = colormaps["inferno"]
-# Opacity of the colours over a frame where there is no attention, and where there is most.
-FAINTEST, STRONGEST = 0.15, 0.75
+# Share of its own colours that a frame keeps under them.
+SATURATION = 0.25
+# Of the colours where there is most attention; where there is none, the frame is seen.
+OPACITY = 0.75
 
 
 def draw_kept_patches(
@@ -200,9 +202,10 @@ def _draw_attention(
     heat = np.asarray(norm(attention.max(axis=0))).reshape(grid_size, grid_size)
     # Each pixel takes the heat of its patch.
     heat = heat[np.arange(height) * grid_size // height][:, np.arange(width) * grid_size // width]
-    grey = frame.mean(axis=-1, keepdims=True).repeat(3, axis=-1) / 255
-    opacity = FAINTEST + (STRONGEST - FAINTEST) * heat[..., None]
-    panel.imshow((1 - opacity) * grey + opacity * COLOURS(heat)[..., :3], aspect="auto")
+    grey = frame.mean(axis=-1, keepdims=True)
+    pale = (SATURATION * frame + (1 - SATURATION) * grey) / 255
+    opacity = OPACITY * heat[..., None]
+    panel.imshow((1 - opacity) * pale + opacity * COLOURS(heat)[..., :3], aspect="auto")
 
     # The response of a query is the peak of its attention, so the order of the peaks is the order of the ranks.
     ranks_of_patch: dict[int, list[int]] = {}
