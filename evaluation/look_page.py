@@ -86,8 +86,8 @@ def write_look_page(
         max_new_tokens=max_new_tokens,
     )
     # Where a model lies on this disk is nobody's business.
-    name = Path(model.name_or_path).name if os.path.isdir(model.name_or_path) else model.name_or_path
-    page = render_look_page(kept, model.config, name)
+    name = model.name_or_path or ""
+    page = render_look_page(kept, model.config, Path(name).name if os.path.isdir(name) else name)
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 

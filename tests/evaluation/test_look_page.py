@@ -311,8 +311,8 @@ def test_a_reader_chooses_k_and_a_token(browser: Any, tmp_path: Path):
     path.write_text(render_look_page(kept, build_config()), encoding="utf-8")
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     problems, requests = [], []
-    page.on("pageerror", problems.append)
-    page.on("console", problems.append)
+    page.on("pageerror", lambda error: problems.append(error))
+    page.on("console", lambda message: problems.append(message.text))
     page.on("request", lambda request: requests.append(request.url))
     page.goto(path.as_uri())
     assert visible_views(page) == {"2"}
