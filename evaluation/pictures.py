@@ -16,7 +16,6 @@
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,11 +29,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from ..modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration, FTFVModel
+from ..modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from ..processing.processing_ftfv import FTFVProcessor
-from ..processing.video_decoding_ftfv import read_video
-from .answering import evaluating, generate
 from .atomic_write import atomic_write
+from .kept_queries import gather_kept_queries
 
 
 # Longest side of a frame in the picture; larger ones are shown smaller.
@@ -52,6 +50,10 @@ MAX_NUMBERED_SMALL = 3
 # Characters; a longer answer is cut.
 MAX_TEXT = 300
 COLOURS = colormaps["inferno"]
+# Share of its own colours that a frame keeps under them.
+SATURATION = 0.25
+# Of the colours where there is most attention; where there is none, the frame is seen.
+OPACITY = 0.75
 
 
 def draw_kept_patches(
@@ -86,89 +88,27 @@ def draw_kept_patches(
         ValueError: K is out of range, or the file is no complete video.
         FileNotFoundError: there is no such file.
     """
-    video, video_processor = os.fspath(video), processor.video_processor
-    if tokens_per_frame is None:
-        tokens_per_frame = video_processor.tokens_per_frame
-    counts = [tokens_per_frame] if isinstance(tokens_per_frame, int) else list(tokens_per_frame)
-    decoded, metadata = read_video(
-        video, partial(video_processor.sample_frames, max_num_frames=num_frames), video_processor.video_backend
+    kept = gather_kept_queries(
+        model,
+        processor,
+        video,
+        tokens_per_frame=tokens_per_frame,
+        num_frames=num_frames,
+        question=question,
+        max_new_tokens=max_new_tokens,
+        processor_kwargs=processor_kwargs,
     )
-    frames = torch.as_tensor(decoded).permute(0, 3, 1, 2)
-    content = [{"type": "video", "video": frames}, {"type": "text", "text": question or ""}]
-    conversation: Any = [{"role": "user", "content": content}]
-    attention, answers = {}, {}
-    for count in counts:
-        inputs: Any = processor.apply_chat_template(
-            [conversation],
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-            processor_kwargs={**(processor_kwargs or {}), "do_sample_frames": False, "tokens_per_frame": count},
-        )
-        weights, _ = kept_attention(model, inputs["pixel_values_videos"], inputs["video_frame_mask"], count)
-        attention[count] = weights[0]
-        if question:
-            [answers[count]] = generate(model, processor, inputs, max_new_tokens=max_new_tokens, seed=0)
-    if len(set(answers.values())) == 1:
-        answer = answers[counts[0]].strip()
+    if len(set(kept.answers.values())) == 1:
+        answer = next(iter(kept.answers.values()))
     else:
-        answer = ", ".join(f"{answer.strip()} (K = {count})" for count, answer in answers.items())
-    times = metadata.timestamps if metadata.fps else None
+        answer = ", ".join(f"{answer} (K = {count})" for count, answer in kept.answers.items())
     draw_attention(
         path,
-        frames.permute(0, 2, 3, 1).numpy(),
-        attention,
-        times=times,
-        texts={"video": os.path.basename(video), "question": question, "answer": answer, "truth": truth},
+        kept.frames,
+        kept.attention,
+        times=kept.times,
+        texts={"video": kept.video, "question": question, "answer": answer, "truth": truth},
     )
-
-
-@torch.no_grad()
-def kept_attention(
-    model: FTFVModel | FTFVForConditionalGeneration,
-    pixel_values_videos: torch.Tensor,
-    video_frame_mask: torch.Tensor | None = None,
-    tokens_per_frame: int | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    r"""
-    Attention of the kept queries to the patches, as the adapter computes it for the tokens that the language model
-    reads.
-
-    Args:
-        model (`FTFVModel` or `FTFVForConditionalGeneration`): The model.
-        pixel_values_videos (`torch.Tensor` of shape `(num_videos, num_frames, 3, height, width)`): Frames.
-        video_frame_mask (`torch.Tensor` of shape `(num_videos, num_frames)`, *optional*): 1 for real frames.
-        tokens_per_frame (`int`, *optional*): K, the config's if not given.
-
-    Returns:
-        Attention averaged over the heads, fp32 of shape `(num_videos, num_frames, tokens_per_frame, num_patches)`, and
-        the indices of the kept queries `(num_videos, num_frames, tokens_per_frame)`. Frames that only pad hold 0 and
-        -1.
-    """
-    base_model: Any = model.base_model
-    adapter = base_model.multi_modal_projector
-    recorded: list[torch.Tensor] = []
-    # Other implementations than eager attention do not return weights.
-    configured = adapter.config._attn_implementation
-    hook = adapter.attention.register_forward_hook(lambda module, args, output: recorded.append(output[1]))
-    try:
-        with evaluating(model):
-            adapter.set_attn_implementation("eager")
-            features = base_model.get_video_features(
-                pixel_values_videos.to(model.device),
-                None if video_frame_mask is None else video_frame_mask.to(model.device),
-                tokens_per_frame,
-            )
-    finally:
-        hook.remove()
-        adapter.set_attn_implementation(configured)
-    # [total_num_frames, heads, K, patches], for the real frames of all videos
-    weights = recorded[0].float().mean(dim=1)
-    indices = features.token_indices
-    attention = weights.new_zeros(*indices.shape[:2], *weights.shape[1:])
-    attention[indices[..., 0] >= 0] = weights
-    return attention, indices
 
 
 def draw_attention(
@@ -189,7 +129,7 @@ def draw_attention(
         frames (`np.ndarray` of shape `(num_frames, height, width, 3)`):
             The sampled frames of one clip, uint8, of any size.
         attention (`Mapping[int, torch.Tensor]`): For each K, attention of shape `(num_frames, K, num_patches)`, what
-            [`kept_attention`] returns for this clip. The patches are a square grid over the whole frame.
+            [`~kept_queries.kept_attention`] returns for this clip. The patches are a square grid over the whole frame.
         times (`Sequence[float]`, *optional*): Time of each frame in seconds; their numbers are shown if not given.
         texts (`Mapping[str, str]`, *optional*): What the title says of the clip, text by name, such as its question.
 
@@ -204,7 +144,7 @@ def draw_attention(
                 f"`attention[{count}]` has shape {tuple(weights.shape)}; expected ({len(frames)}, {count}, "
                 "num_patches) for these frames."
             )
-    shown = np.stack([_shrink(frame) for frame in frames])
+    shown = np.stack([shrink(frame, MAX_PIXELS) for frame in frames])
     height, width = (side / max(shown.shape[1:3]) * FRAME_SIZE for side in shown.shape[1:3])
     num_columns = min(len(frames), FRAMES_PER_LINE)
     num_blocks = -(-len(frames) // FRAMES_PER_LINE)
@@ -265,9 +205,10 @@ def _draw_attention(
     heat = np.asarray(norm(attention.max(axis=0))).reshape(grid_size, grid_size)
     # Each pixel takes the heat of its patch.
     heat = heat[np.arange(height) * grid_size // height][:, np.arange(width) * grid_size // width]
-    grey = frame.mean(axis=-1, keepdims=True).repeat(3, axis=-1) / 255
-    opacity = 0.15 + 0.6 * heat[..., None]
-    panel.imshow((1 - opacity) * grey + opacity * COLOURS(heat)[..., :3], aspect="auto")
+    grey = frame.mean(axis=-1, keepdims=True)
+    pale = (SATURATION * frame + (1 - SATURATION) * grey) / 255
+    opacity = OPACITY * heat[..., None]
+    panel.imshow((1 - opacity) * pale + opacity * COLOURS(heat)[..., :3], aspect="auto")
 
     # The response of a query is the peak of its attention, so the order of the peaks is the order of the ranks.
     ranks_of_patch: dict[int, list[int]] = {}
@@ -301,11 +242,12 @@ def _font_size(patch_inches: float) -> float:
     return min(72 * patch_inches / (3 * 0.65), LARGEST)
 
 
-def _shrink(frame: np.ndarray) -> np.ndarray:
+def shrink(frame: np.ndarray, max_pixels: int) -> np.ndarray:
+    """A frame `(height, width, 3)`, uint8, whose longest side has at most so many pixels."""
     longest = max(frame.shape[:2])
-    if longest <= MAX_PIXELS:
+    if longest <= max_pixels:
         return frame
-    height, width = (max(1, round(side * MAX_PIXELS / longest)) for side in frame.shape[:2])
+    height, width = (max(1, round(side * max_pixels / longest)) for side in frame.shape[:2])
     return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS))
 
 

@@ -11,9 +11,10 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""`ftfv look`: draws a clip with the patches that the kept queries look at."""
+"""`ftfv look`: draws a clip with the patches that the kept queries look at, as a picture or as a page."""
 
 import argparse
+from pathlib import Path
 
 from .trade_options import add_trade_arguments, set_trades
 
@@ -22,25 +23,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `ftfv look`."""
     parser.add_argument("video", metavar="VIDEO", help="path or URL of a video")
     parser.add_argument("--model", required=True, help="model folder or Hub id")
-    parser.add_argument("--output", default="look.png", help="picture to write (default: look.png)")
+    parser.add_argument(
+        "--output",
+        default="look.png",
+        help="file to write: a picture if its name ends in .png, a page to click through if in .html "
+        "(default: look.png)",
+    )
     parser.add_argument(
         "--tokens-per-frame",
         type=int,
         nargs="+",
         metavar="K",
-        help="tokens per frame; one row of the picture for each (default: the model's own)",
+        help="tokens per frame; one row of the picture, or one view of the page, for each (default: the model's own)",
     )
     parser.add_argument(
         "--num-frames", type=int, help="frames to look at (default: 8; fewer where a video is shorter)"
     )
     add_trade_arguments(parser)
-    parser.add_argument("--question", help="question to ask; it and its answer are written above the picture")
+    parser.add_argument("--question", help="question to ask; it and its answer are written above")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Writes the picture and prints its path."""
+    """
+    Writes the picture or the page and prints its path.
+
+    Raises:
+        ValueError: the name of the file to write ends in neither .png nor .html.
+    """
+    suffix = Path(args.output).suffix.lower()
+    if suffix not in (".png", ".html"):
+        raise ValueError(f"--output is {args.output!r}; expected a name that ends in .png or .html.")
+
     from transformers.utils import logging
 
+    from .evaluation.look_page import write_look_page
     from .evaluation.pictures import draw_kept_patches
     from .model_folder import check_model_folder
     from .modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
@@ -49,9 +65,10 @@ def run(args: argparse.Namespace) -> None:
     logging.set_verbosity_warning()
     logging.disable_progress_bar()
     check_model_folder(args.model)
+    write = draw_kept_patches if suffix == ".png" else write_look_page
     model = FTFVForConditionalGeneration.from_pretrained(args.model)
     processor_kwargs = set_trades(args, model)
-    draw_kept_patches(
+    write(
         model,
         FTFVProcessor.from_pretrained(args.model),
         args.video,

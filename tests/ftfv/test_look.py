@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""`ftfv look`: a picture of any clip with any model."""
+"""`ftfv look`: a picture or a page of any clip with any model."""
 
 import pytest
 from PIL import Image
@@ -37,6 +37,24 @@ def test_trades_change_the_picture(saved_folder, clip, tmp_path):
         assert main(["look", clip, "--model", str(saved_folder), "--output", str(path), *trade]) == 0
         pictures.append(path.read_bytes())
     assert len(set(pictures)) == len(pictures)
+
+
+def test_a_page_for_a_name_that_says_so(saved_folder, clip, tmp_path, capsys):
+    output = tmp_path / "look.html"
+    command = ["look", clip, "--model", str(saved_folder), "--output", str(output), "--num-frames", "3"]
+    assert main([*command, "--tokens-per-frame", "2", "8", "--question", "which way ?"]) == 0
+    assert capsys.readouterr().out == f"{output}\n"
+    page = output.read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>") and page.count('<section class="frame"') == 3
+    # The name of the folder, and not where it lies.
+    assert f"<dd>{saved_folder.name}</dd>" in page and str(saved_folder.parent) not in page
+
+
+@pytest.mark.parametrize("name", ["look.jpg", "look", "look.html.gz"])
+def test_other_kinds_of_files_are_refused_before_anything_is_loaded(tmp_path, capsys, name):
+    assert main(["look", "none.mp4", "--model", "none", "--output", str(tmp_path / name)]) == 1
+    expected = f"--output is {str(tmp_path / name)!r}; expected a name that ends in .png or .html."
+    assert capsys.readouterr().err == f"ftfv look: error: {expected}\n"
 
 
 @pytest.mark.parametrize("count", ["0", "17"])

@@ -26,7 +26,7 @@ import pytest
 import torch
 
 from ftfv import VideoTextToTextPipeline
-from ftfv.evaluation import pictures
+from ftfv.evaluation import kept_queries
 from ftfv.modeling_ftfv.cost import cost
 from tests.test_house import ROOT, SPACE
 from tests.tiny import NUM_PATCHES, build_config, build_model, build_processor, write_video
@@ -100,7 +100,7 @@ def test_the_cost_of_encoding_is_what_the_formula_says(pipe, encoded):
 def test_the_attention_is_that_of_the_kept_queries(answering, pipe, clip, encoded):
     video, _ = encoded
     inputs = pipe.prepare_videos(clip, num_frames=5, tokens_per_frame=8)
-    expected, _ = pictures.kept_attention(pipe.model, inputs["pixel_values_videos"], inputs["video_frame_mask"], 8)
+    expected, _ = kept_queries.kept_attention(pipe.model, inputs["pixel_values_videos"], inputs["video_frame_mask"], 8)
     assert video.attention.shape == (5, 8, NUM_PATCHES)
     torch.testing.assert_close(video.attention.float(), expected[0], atol=1e-3, rtol=0)  # 16 bits
 
