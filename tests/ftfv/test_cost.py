@@ -95,7 +95,7 @@ def test_a_folder(saved_folder, capsys):
         assert row["next_question"]["tower_linear_tflops"] == 0
     assert rows[0]["weight_bytes"] == rows[1]["weight_bytes"] > 0
     assert main(["cost", "--model", str(saved_folder)]) == 0
-    assert "GFLOPs" in capsys.readouterr().out
+    assert "MFLOPs of reading" in capsys.readouterr().out
 
 
 def test_frames_of_another_size_and_the_last_position(saved_folder, capsys):
