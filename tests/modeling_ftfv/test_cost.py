@@ -28,10 +28,10 @@ from tests.tiny import IMAGE_SIZE, NUM_QUERIES, build_config, build_model, rando
 
 # What the paper prints, the same with attention, and what this model itself computes.
 TABLE_5 = {
-    4: (32.14, 34.860, 34.648),
-    16: (33.47, 36.203, 35.999),
-    32: (35.24, 38.009, 37.815),
-    64: (38.79, 41.671, 41.499),
+    4: (32.14, 34.860, 34.383),
+    16: (33.47, 36.203, 35.762),
+    32: (35.24, 38.009, 37.616),
+    64: (38.79, 41.671, 41.375),
     128: (45.88, 49.202, 49.074),
     256: (60.07, 65.090, 65.047),
 }
@@ -282,8 +282,10 @@ def test_a_whole_model_trains_at_three_passes():
     scores = 2 * 8 * 36 * NUM_QUERIES * 32
     assert trained.tower_linear == 3 * forward.tower_linear - patches
     assert trained.tower_attention == 3 * forward.tower_attention
-    assert trained.adapter_linear == 3 * forward.adapter_linear
-    assert trained.adapter_attention == 3 * (forward.adapter_attention - scores) + scores
+    # Values are projected last and head by head, which hides that one product is for the gradient of their weight.
+    of_values = 2 * 8 * 4 * 32**2
+    assert trained.adapter_linear == 3 * forward.adapter_linear - of_values
+    assert trained.adapter_attention == 3 * (forward.adapter_attention - scores) + scores + of_values
     assert trained.language_linear == 3 * forward.language_linear
     assert trained.language_attention == 3 * forward.language_attention
     # The head runs at the text alone.
@@ -327,7 +329,7 @@ def test_numbers_out_of_range_raise(arguments, message):
 def test_a_model_that_depends_on_values_is_refused(monkeypatch):
     counter = CostCounter(build_config())
     tower = counter.model.model.vision_tower
-    monkeypatch.setattr(tower.encoder, "forward", lambda states: states * states.sum().item())
+    monkeypatch.setattr(tower.encoder, "forward", lambda states, *options: states * states.sum().item())
     with pytest.raises(ValueError, match="cannot be counted: its tower depends on values.*on meta tensors"):
         counter.prefill()
 
