@@ -66,7 +66,7 @@ COMMANDS = {
     ),
     "cost": Command(
         "count visual tokens, FLOPs and memory of a model for each K",
-        "ftfv cost --model demo/s4v/model --json",
+        "ftfv cost --model demo/s4v/model --tokens-per-frame 4,16 --frame-size 56 --json",
     ),
     "convert": Command(
         "turn Qwen-VL, or a vision tower and a language model, into a model folder",

@@ -392,7 +392,7 @@ def training_cost(
         text = model.get_input_embeddings()(_meta(1, num_text_tokens, dtype=torch.long))
         inputs_embeds = torch.cat([features.pooler_output, text], dim=1)
         # Without a cache, transformers would look at the values of the positions for several sequences in one.
-        cache = DynamicCache(config=config.text_config)
+        cache = DynamicCache(config=model.model.language_model.config)
         outputs = model.model.language_model(inputs_embeds=inputs_embeds, past_key_values=cache, use_cache=False)
         hidden_states = outputs.last_hidden_state[:, -num_text_tokens:]
         counter.part = "lm_head"
