@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> dict[str, object] | None:
     if not all(question.strip() for question in args.questions):
         raise ValueError("The question is empty; expected text to answer, such as 'What happens in the video?'.")
     pipe = pipeline("video-text-to-text", model=args.model)
-    processor_kwargs = set_trades(args, pipe.model)
+    processor_kwargs = set_trades(args, pipe.model.config)
     encode = pipe.encode if args.cache is None else FeatureCache(args.cache, pipe).encode
     features = encode(
         args.video, tokens_per_frame=args.tokens_per_frame, num_frames=args.num_frames, **processor_kwargs

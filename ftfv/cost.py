@@ -17,6 +17,8 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .trade_options import TRADES, add_trade_arguments, set_trades
+
 
 if TYPE_CHECKING:
     from .modeling_ftfv.configuration_ftfv import FTFVConfig
@@ -42,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `ftfv cost`."""
     parser.add_argument("--model", help="model folder or Hub id (default: the paper's 7B configuration)")
     parser.add_argument("--num-frames", type=int, help="frames of the video (default: the model's own, 8)")
-    parser.add_argument(
-        "--frame-size", type=int, help="height and width of frames in pixels (default: the model's own)"
-    )
+    add_trade_arguments(parser)
     parser.add_argument(
         "--tokens-per-frame",
         type=_counts,
@@ -88,6 +88,12 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]] | None:
     else:
         check_model_folder(args.model)
         config = FTFVConfig.from_pretrained(args.model)
+    if args.paper and any(getattr(args, name) is not None for name in TRADES):
+        raise ValueError(
+            "--paper counts what Table 5 does, whole frames of the model's own size; leave out --frame-size, "
+            "--skip-unchanged-patches, --merge-patches and --merge-layers."
+        )
+    set_trades(args, config)
     lora_rank = args.lora_rank
     if lora_rank is None:
         lora_rank = TABLE_5_LORA_RANK if args.paper else 0
@@ -105,7 +111,12 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]] | None:
         return [{**_row(args, row), "lora_rank": lora_rank, "weight_bytes": counter.weight_bytes} for row in passes]
 
     size = f" of {args.frame_size} x {args.frame_size} pixels" if args.frame_size else ""
-    print(f"{first.num_frames} frames{size}, {first.text_tokens} text tokens, LoRA rank {lora_rank}")
+    spared = ""
+    if config.skip_unchanged_patches:
+        spared += f", {config.skip_unchanged_patches:.0%} of the patches of later frames skipped"
+    if config.merge_patches:
+        spared += f", {config.merge_patches:.0%} of the patches merged"
+    print(f"{first.num_frames} frames{size}{spared}, {first.text_tokens} text tokens, LoRA rank {lora_rank}")
     if args.paper:
         _print_paper(args, passes)
     else:

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     check_model_folder(args.model)
     write = draw_kept_patches if suffix == ".png" else write_look_page
     model = FTFVForConditionalGeneration.from_pretrained(args.model)
-    processor_kwargs = set_trades(args, model)
+    processor_kwargs = set_trades(args, model.config)
     write(
         model,
         FTFVProcessor.from_pretrained(args.model),

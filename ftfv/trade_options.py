@@ -14,7 +14,15 @@
 """Options of subcommands that trade accuracy for compute: frame size, skipped and merged patches."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from .modeling_ftfv.configuration_ftfv import FTFVConfig
+
+
+PATCH_OPTIONS = ("skip_unchanged_patches", "merge_patches", "merge_layers")
+TRADES = ("frame_size", *PATCH_OPTIONS)
 
 
 def add_trade_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,13 +49,13 @@ def add_trade_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def set_trades(args: argparse.Namespace, model: Any) -> dict[str, Any]:
+def set_trades(args: argparse.Namespace, config: "FTFVConfig") -> dict[str, Any]:
     """
-    Sets the patch options on a model, and checks them and the frame size.
+    Sets the patch options on a model's config, and checks them and the frame size.
 
     Args:
         args (`argparse.Namespace`): with what [`add_trade_arguments`] adds.
-        model (`FTFVForConditionalGeneration`): the model, changed in place.
+        config (`FTFVConfig`): that of the model, which may be in use; changed in place.
 
     Returns:
         `dict` of arguments for the processor: `size`, where it is asked for.
@@ -55,14 +63,14 @@ def set_trades(args: argparse.Namespace, model: Any) -> dict[str, Any]:
     Raises:
         ValueError: one is out of range, or nothing that this model can do.
     """
-    for name in ("skip_unchanged_patches", "merge_patches", "merge_layers"):
+    for name in PATCH_OPTIONS:
         value = getattr(args, name)
         if value is not None:
-            setattr(model.config, name, value)
-    model.config.check_patch_options()
+            setattr(config, name, value)
+    config.check_patch_options()
     if args.frame_size is None:
         return {}
-    patch_size = model.config.vision_config.patch_size
+    patch_size = config.vision_config.patch_size
     if args.frame_size < patch_size or args.frame_size % patch_size:
         raise ValueError(
             f"--frame-size is {args.frame_size}; expected a multiple of the vision tower's patch size, {patch_size}."

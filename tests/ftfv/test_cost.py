@@ -80,6 +80,26 @@ def test_the_papers_accounting_of_another_model(saved_folder, capsys):
     assert len(line) == 5
 
 
+@pytest.mark.parametrize(
+    ("trade", "told"),
+    [
+        (["--frame-size", "28"], "of 28 x 28 pixels"),
+        (["--skip-unchanged-patches", "0.5"], "50% of the patches of later frames skipped"),
+        (["--merge-patches", "0.25"], "25% of the patches merged"),
+    ],
+)
+def test_a_trade_spares_the_tower_alone(trade, told, saved_folder, capsys):
+    options = ["cost", "--model", str(saved_folder), "--tokens-per-frame", "4"]
+    assert main([*options, "--json"]) == main([*options, "--json", *trade]) == 0
+    whole, spared = (json.loads(part)[0] for part in capsys.readouterr().out.replace("]\n[", "]\x1e[").split("\x1e"))
+    assert spared["tower_linear_tflops"] < 0.95 * whole["tower_linear_tflops"]
+    assert spared["language_linear_tflops"] == whole["language_linear_tflops"]
+    assert main([*options, *trade]) == 0
+    assert told in capsys.readouterr().out.splitlines()[0]
+    assert main(["cost", "--paper", *trade]) == 1
+    assert "--paper counts what Table 5 does, whole frames" in capsys.readouterr().err
+
+
 def test_a_folder(saved_folder, capsys):
     assert main(["cost", "--model", str(saved_folder), "--num-frames", "3", "--text-tokens", "10", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
@@ -157,7 +177,7 @@ def test_a_plot(saved_folder, tmp_path, capsys):
         (["--tokens-per-frame", "0"], "`tokens_per_frame` is 0; expected 1 to 256"),
         (["--tokens-per-frame", "4,257"], "`tokens_per_frame` is 257; expected 1 to 256"),
         (["--num-frames", "0"], "`num_frames` is 0; expected at least 1"),
-        (["--frame-size", "0"], "`frame_size` is 0; expected a number of pixels from 1 up"),
+        (["--frame-size", "0"], "--frame-size is 0; expected a multiple of the vision tower's patch size, 14."),
         (["--lora-rank", "-1"], "`lora_rank` is -1; expected a number from 0 up"),
         (["--model", "/nowhere/model"], "No model folder '/nowhere/model'"),
         (["--recipe", "s5v"], "No recipe 's5v'; expected one of align, "),
