@@ -125,20 +125,6 @@ def merge_groups(
         return torch.cat([_take(givers, kept), takers], dim=1), sizes, groups
 
 
-def split_groups(hidden_states: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
-    r"""
-    Gives each patch the hidden state of the group that it is in.
-
-    Args:
-        hidden_states (`torch.Tensor` of shape `(num_frames, num_groups, hidden_size)`): groups of patches.
-        groups (`torch.LongTensor` of shape `(num_frames, num_patches)`): the group that each patch is in.
-
-    Returns:
-        `torch.Tensor` of shape `(num_frames, num_patches, hidden_size)`.
-    """
-    return _take(hidden_states, groups)
-
-
 def _match(
     key_states: torch.Tensor, sizes: torch.Tensor, count: int
 ) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
