@@ -163,8 +163,8 @@ class FTFVConfig(PreTrainedConfig):
         model type, as `merge_patches` does.
     merge_patches (`float`, *optional*, defaults to 0.0):
         Share of the patches, from 0 to less than 1, that the vision tower merges into others of the same frame on the
-        way through its layers. The adapter still reads one token per patch, those merged with others the same. Needs
-        an attention implementation that takes a bias, `"sdpa"` or `"eager"`.
+        way through its layers, in frames of which it skips none. The adapter still reads one token per patch, those
+        merged with others the same. Needs an attention implementation that takes a bias, `"sdpa"` or `"eager"`.
     merge_layers (`int`, *optional*):
         Number of layers that merge, from the first on; the fewer, the less is computed. All when not given.
     """

@@ -342,20 +342,20 @@ class FTFVVisionLayer(GradientCheckpointingLayer):
         self,
         hidden_states: torch.Tensor,
         layout: PatchLayout | None = None,
-        num_merged: tuple[int, int] = (0, 0),
+        num_merged: int = 0,
         **kwargs: Unpack[TransformersKwargs],
-    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         r"""
         Args:
             hidden_states (`torch.Tensor` of shape `(num_frames, num_patches, hidden_size)`):
                 Patches of each frame; rows `(num_rows, hidden_size)` with a layout.
             layout (`PatchLayout`, *optional*):
                 What the rows stand for.
-            num_merged (`tuple[int, int]`, *optional*, defaults to `(0, 0)`):
+            num_merged (`int`, *optional*, defaults to 0):
                 Groups to merge away between attention and MLP, see [`PatchLayout.merge`].
 
         Returns:
-            The hidden states, followed by the first four parts of their new layout where one is given.
+            The hidden states, followed by the sizes and the groups of their new layout where one is given.
         """
         attn_output, _, key_states = self.self_attn(self.layer_norm1(hidden_states), layout, **kwargs)
         hidden_states = hidden_states + attn_output
@@ -397,18 +397,14 @@ class FTFVVisionEncoder(nn.Module):
         **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
         rows, layout = PatchLayout.start(hidden_states, changed, is_merged=bool(merge_patches))
-        counts = [(0, 0)] * len(self.layers)
+        counts = [0] * len(self.layers)
         if merge_patches:
             check_attention(self.config._attn_implementation, merge_patches)
-            schedules = (
-                merging_schedule(groups.shape[1], merge_patches, merge_layers or len(self.layers))
-                for groups in (layout.whole_groups, layout.changed_groups)
-            )
-            merging = list(zip(*schedules, strict=True))
+            merging = merging_schedule(hidden_states.shape[1], merge_patches, merge_layers or len(self.layers))
             counts[: len(merging)] = merging
-        for layer, num_merged in zip(self.layers, counts, strict=True):
-            rows, *groups = layer(rows, layout=layout, num_merged=num_merged, **kwargs)
-            layout = PatchLayout(*groups, layout.context, layout.is_merged)
+        for layer, count in zip(self.layers, counts, strict=True):
+            rows, *groups = layer(rows, layout=layout, num_merged=count, **kwargs)
+            layout = PatchLayout(*groups, *layout[2:])
         of_patches = layout.rows_of_patches()
         of_patches = of_patches.view(hidden_states.shape[:2]) if changed is None else of_patches[changed.sources]
         return rows.index_select(0, of_patches.flatten()).unflatten(0, of_patches.shape)

@@ -13,10 +13,10 @@
 # limitations under the License.
 """
 The rows that the layers of the vision tower run where patches are skipped or merged: groups of patches of the whole
-frames, then those of the changed ones. What a row stands for, what it attends to, and which patch it belongs to.
+frames, then the patches of the changed ones. What a row stands for, what it attends to, and which patch it belongs to.
 
-Shapes in comments: W whole frames of n groups each, C changed frames of p groups each, R = W * n + C * p rows,
-M patches of a frame, P patches of a changed frame that are run.
+Shapes in comments: W whole frames of n groups each, C changed frames of P patches each, R = W * n + C * P rows,
+M patches of a whole frame.
 """
 
 from typing import NamedTuple
@@ -30,19 +30,18 @@ from .unchanged_patches_ftfv import ChangedPatches
 class PatchLayout(NamedTuple):
     """
     Attributes:
-        whole_sizes (`torch.LongTensor` of shape `(num_whole_frames, num_groups)`): patches in each group.
-        whole_groups (`torch.LongTensor` of shape `(num_whole_frames, num_patches)`): the group of each patch.
-        changed_sizes, changed_groups (`torch.LongTensor`):
-            The same of the changed frames and their patches that are run; none where no patch is skipped.
+        sizes (`torch.LongTensor` of shape `(num_whole_frames, num_groups)`): patches in each group.
+        groups (`torch.LongTensor` of shape `(num_whole_frames, num_patches)`): the group of each patch.
+        patch_indices (`torch.LongTensor` of shape `(num_changed_frames, num_kept_patches)`):
+            The patches of the changed frames that are run; none where no patch is skipped.
         context (`torch.LongTensor` of shape `(num_changed_frames, num_patches)`):
             For each patch of a changed frame the row of its states before any merging.
         is_merged (`bool`): whether groups may hold several patches.
     """
 
-    whole_sizes: torch.Tensor
-    whole_groups: torch.Tensor
-    changed_sizes: torch.Tensor
-    changed_groups: torch.Tensor
+    sizes: torch.Tensor
+    groups: torch.Tensor
+    patch_indices: torch.Tensor
     context: torch.Tensor
     is_merged: bool
 
@@ -62,36 +61,34 @@ class PatchLayout(NamedTuple):
             The rows `(num_rows, hidden_size)` and their layout.
         """
         if changed is None:
-            whole, seen = hidden_states, hidden_states[:0, :0]
-            context = torch.empty(0, hidden_states.shape[1], dtype=torch.long, device=hidden_states.device)
-        else:
-            whole, indices = hidden_states[changed.whole_frames], changed.patch_indices
-            seen = hidden_states[changed.changed_frames]
-            seen = seen.gather(1, indices[..., None].expand(-1, -1, seen.shape[-1]))
-            context = changed.sources[changed.changed_frames]
-        rows = torch.cat([whole.flatten(0, 1), seen.flatten(0, 1)])
-        return rows, cls(*start_groups(whole), *start_groups(seen), context, is_merged)
+            none = torch.empty(0, hidden_states.shape[1], dtype=torch.long, device=hidden_states.device)
+            return hidden_states.flatten(0, 1), cls(*start_groups(hidden_states), none, none, is_merged)
+        whole, indices = hidden_states[changed.whole_frames], changed.patch_indices
+        kept = hidden_states[changed.changed_frames]
+        kept = kept.gather(1, indices[..., None].expand(-1, -1, kept.shape[-1]))
+        rows = torch.cat([whole.flatten(0, 1), kept.flatten(0, 1)])
+        return rows, cls(*start_groups(whole), indices, changed.sources[changed.changed_frames], is_merged)
 
     def rows_of_patches(self) -> torch.Tensor:
         """Row of each patch that is run, of the whole frames and then of the changed ones, `(W * M + C * P,)`."""
-        (num_whole, whole_length), (num_changed, length) = self.whole_sizes.shape, self.changed_sizes.shape
-        device = self.whole_sizes.device
-        whole = self.whole_groups + whole_length * torch.arange(num_whole, device=device)[:, None]
-        changed = self.changed_groups + length * torch.arange(num_changed, device=device)[:, None]
-        return torch.cat([whole.flatten(), num_whole * whole_length + changed.flatten()])
+        num_frames, num_groups = self.sizes.shape
+        device = self.sizes.device
+        whole = self.groups + num_groups * torch.arange(num_frames, device=device)[:, None]
+        changed = self.sizes.numel() + torch.arange(self.patch_indices.numel(), device=device)
+        return torch.cat([whole.flatten(), changed])
 
     def split(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows `(R, ...)` to those of whole frames `(W, n, ...)` and of changed ones `(C, p, ...)`."""
-        whole, changed = rows.split([self.whole_sizes.numel(), self.changed_sizes.numel()])
-        return whole.unflatten(0, self.whole_sizes.shape), changed.unflatten(0, self.changed_sizes.shape)
+        """Rows `(R, ...)` to those of whole frames `(W, n, ...)` and of changed ones `(C, P, ...)`."""
+        whole, changed = rows.split([self.sizes.numel(), self.patch_indices.numel()])
+        return whole.unflatten(0, self.sizes.shape), changed.unflatten(0, self.patch_indices.shape)
 
     def attention_inputs(
         self, query_states: torch.Tensor, key_states: torch.Tensor, value_states: torch.Tensor
     ) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]]:
         r"""
         Who attends to what: a group of a whole frame to all groups of its frame, with the logarithm of their sizes as
-        bias; a group of a changed frame to all patches of its frame, also those that are not run, at the states that
-        they have in this layer of an earlier frame.
+        bias; a patch of a changed frame to all patches of its frame, those that are not run at the states that they
+        have in this layer of an earlier frame.
 
         Args:
             query_states, key_states, value_states (`torch.Tensor` of shape `(num_rows, num_heads, head_dim)`): rows.
@@ -101,7 +98,7 @@ class PatchLayout(NamedTuple):
             where there are some, for the changed ones.
         """
         queries, keys, values = (self.split(states) for states in (query_states, key_states, value_states))
-        bias = self.whole_sizes.log().to(query_states.dtype)[:, None, None, :] if self.is_merged else None
+        bias = self.sizes.log().to(query_states.dtype)[:, None, None, :] if self.is_merged else None
         whole = tuple(states[0].transpose(1, 2) for states in (queries, keys, values))
         if len(self.context) == 0:
             return [(*whole, bias)]  # type: ignore[list-item]
@@ -111,23 +108,22 @@ class PatchLayout(NamedTuple):
         return [(*whole, bias), (queries[1].transpose(1, 2), *seen, None)]  # type: ignore[list-item]
 
     def merge(
-        self, rows: torch.Tensor, key_states: torch.Tensor, counts: tuple[int, int]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        self, rows: torch.Tensor, key_states: torch.Tensor, count: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         r"""
-        Merges groups within their frames.
+        Merges groups of the whole frames within their frame. Patches that have changed stay by themselves.
 
         Args:
             rows (`torch.Tensor` of shape `(num_rows, hidden_size)`): hidden states.
             key_states (`torch.Tensor` of shape `(num_rows, num_heads, head_dim)`): their keys.
-            counts (`tuple[int, int]`): groups to merge away in each whole and in each changed frame.
+            count (`int`): groups to merge away in each frame.
 
         Returns:
-            Fewer rows, and the first four attributes of their layout.
+            Fewer rows, and the sizes and the groups of their layout.
         """
-        frames = zip(self.split(rows), self.split(key_states), (self[:2], self[2:4]), counts, strict=True)
-        (whole, *whole_groups), (changed, *changed_groups) = (
-            merge_groups(states, keys.transpose(1, 2), *groups, count)  # type: ignore[misc]
-            for states, keys, groups, count in frames
-        )
-        rows = torch.cat([whole.flatten(0, 1), changed.flatten(0, 1)])
-        return rows, *whole_groups, *changed_groups  # type: ignore[return-value]
+        if count == 0:
+            return rows, self.sizes, self.groups
+        whole, changed = self.split(rows)
+        keys, _ = self.split(key_states)
+        whole, sizes, groups = merge_groups(whole, keys.transpose(1, 2), self.sizes, self.groups, count)
+        return torch.cat([whole.flatten(0, 1), changed.flatten(0, 1)]), sizes, groups

@@ -105,13 +105,11 @@ def merge_groups(
         groups (`torch.LongTensor` of shape `(num_frames, num_patches)`):
             The group that each patch is in.
         count (`int`):
-            Number of groups to merge away, at most half of them.
+            Number of groups to merge away, 1 to half of them.
 
     Returns:
         The three tensors for `num_groups - count` groups. Gradients flow through the hidden states only.
     """
-    if count == 0:
-        return hidden_states, sizes, groups
     # Autocast would round the states of the residual stream.
     with maybe_autocast(device_type=hidden_states.device.type, enabled=False):
         with torch.no_grad():
