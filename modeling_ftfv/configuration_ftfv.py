@@ -157,13 +157,14 @@ class FTFVConfig(PreTrainedConfig):
     sample_images (`bool`, *optional*, defaults to `False`):
         Whether images are sampled too. Otherwise an image gives all `num_query_tokens` tokens, in query order.
     skip_unchanged_patches (`float`, *optional*, defaults to 0.0):
-        Share of the patches, from 0 to less than 1, that the vision tower does not see of every frame of a video but
-        the first: those whose pixels have changed least keep the output that they had in the frame before. Images are
-        always seen whole. Needs the vision tower of this model type, as `merge_patches` does.
+        Share of the patches, from 0 to less than 1, that the vision tower does not run of every frame of a video but
+        the first (and every 32nd after it): those whose pixels have changed least keep the states that they had in the
+        frame before, which the others still attend to. Images are always run whole. Needs the vision tower of this
+        model type, as `merge_patches` does.
     merge_patches (`float`, *optional*, defaults to 0.0):
         Share of the patches, from 0 to less than 1, that the vision tower merges into others of the same frame on the
-        way through its layers. The adapter still reads one token per patch, those merged with others the same. Needs
-        an attention implementation that takes a bias, `"sdpa"` or `"eager"`.
+        way through its layers, in frames of which it skips none. The adapter still reads one token per patch, those
+        merged with others the same. Needs an attention implementation that takes a bias, `"sdpa"` or `"eager"`.
     merge_layers (`int`, *optional*):
         Number of layers that merge, from the first on; the fewer, the less is computed. All when not given.
     """

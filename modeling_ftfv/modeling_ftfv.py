@@ -23,6 +23,7 @@ C language width.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -45,9 +46,10 @@ from transformers.utils.generic import maybe_autocast, merge_with_config_default
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_ftfv import FTFVAdapterConfig, FTFVConfig, FTFVVisionConfig
-from .patch_merging_ftfv import check_attention, merge_groups, merging_schedule, split_groups, start_groups
+from .patch_layout_ftfv import PatchLayout
+from .patch_merging_ftfv import check_attention, merging_schedule
 from .sampler_ftfv import FTFVTokenSampler
-from .unchanged_patches_ftfv import find_changed_patches
+from .unchanged_patches_ftfv import ChangedPatches, clip_lengths, find_changed_patches
 
 
 try:
@@ -241,13 +243,10 @@ class FTFVVisionEmbeddings(nn.Module):
         )
         self.position_embedding = nn.Parameter(torch.empty(config.num_position_embeddings, config.hidden_size))
 
-    def forward(self, pixel_values: torch.Tensor, patch_indices: torch.LongTensor | None = None) -> torch.Tensor:
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         patches = self.patch_embedding(pixel_values.to(self.patch_embedding.weight.dtype))
         hidden_states = patches.flatten(2).transpose(1, 2)
-        hidden_states = hidden_states + interpolate_positions(self.position_embedding, hidden_states.shape[1])
-        if patch_indices is None:
-            return hidden_states
-        return hidden_states.gather(1, patch_indices[..., None].expand(-1, -1, hidden_states.shape[-1]))
+        return hidden_states + interpolate_positions(self.position_embedding, hidden_states.shape[1])
 
 
 class FTFVVisionAttention(nn.Module):
@@ -266,34 +265,48 @@ class FTFVVisionAttention(nn.Module):
     def forward(
         self,
         hidden_states: torch.Tensor,
-        group_sizes: torch.Tensor | None = None,
+        layout: PatchLayout | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
         r"""
         Args:
             hidden_states (`torch.Tensor` of shape `(num_frames, num_patches, hidden_size)`):
-                Patches of each frame, or groups of them.
-            group_sizes (`torch.LongTensor` of shape `(num_frames, num_patches)`, *optional*):
-                Number of patches in each group, so that a group draws as much attention as its patches would. 1 each
-                when not given.
+                Patches of each frame; rows `(num_rows, hidden_size)` with a layout.
+            layout (`PatchLayout`, *optional*):
+                What the rows attend to. All patches of a frame to each other when not given.
 
         Returns:
-            The output, the weights with eager attention only, and the keys
-            `(num_frames, num_heads, num_patches, head_dim)`.
+            The output, the weights with eager attention and without a layout only, and the keys
+            `(..., num_heads, head_dim)`.
         """
         input_shape = hidden_states.shape[:-1]
         hidden_shape = (*input_shape, -1, self.head_dim)
-        query_states = self.q_proj(hidden_states).view(hidden_shape).transpose(1, 2)
-        key_states = self.k_proj(hidden_states).view(hidden_shape).transpose(1, 2)
-        value_states = self.v_proj(hidden_states).view(hidden_shape).transpose(1, 2)
+        query_states = self.q_proj(hidden_states).view(hidden_shape)
+        key_states = self.k_proj(hidden_states).view(hidden_shape)
+        value_states = self.v_proj(hidden_states).view(hidden_shape)
 
-        attention_bias = None
-        if group_sizes is not None:
-            attention_bias = group_sizes.log().to(query_states.dtype)[:, None, None, :]
+        if layout is None:
+            attn_output, attn_weights = self._attend(
+                query_states.transpose(1, 2), key_states.transpose(1, 2), value_states.transpose(1, 2), None, **kwargs
+            )
+        else:
+            inputs = layout.attention_inputs(query_states, key_states, value_states)
+            attn_output = torch.cat([self._attend(*states, **kwargs)[0].flatten(0, 1) for states in inputs])
+            attn_weights = None
+        return self.out_proj(attn_output.reshape(*input_shape, -1)), attn_weights, key_states
+
+    def _attend(
+        self,
+        query_states: torch.Tensor,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        attention_bias: torch.Tensor | None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
         )
-        attn_output, attn_weights = attention_interface(
+        return attention_interface(
             self,
             query_states,
             key_states,
@@ -304,7 +317,6 @@ class FTFVVisionAttention(nn.Module):
             is_causal=self.is_causal,
             **kwargs,
         )
-        return self.out_proj(attn_output.reshape(*input_shape, -1)), attn_weights, key_states
 
 
 class FTFVVisionMLP(nn.Module):
@@ -329,29 +341,28 @@ class FTFVVisionLayer(GradientCheckpointingLayer):
     def forward(
         self,
         hidden_states: torch.Tensor,
-        groups: tuple[torch.Tensor, torch.Tensor] | None = None,
+        layout: PatchLayout | None = None,
         num_merged: int = 0,
         **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         r"""
         Args:
             hidden_states (`torch.Tensor` of shape `(num_frames, num_patches, hidden_size)`):
-                Patches of each frame, or groups of them.
-            groups (`tuple[torch.Tensor, torch.Tensor]`, *optional*):
-                Sizes of the groups and the group of each patch, see [`start_groups`].
+                Patches of each frame; rows `(num_rows, hidden_size)` with a layout.
+            layout (`PatchLayout`, *optional*):
+                What the rows stand for.
             num_merged (`int`, *optional*, defaults to 0):
-                Groups to merge away between attention and MLP.
+                Groups to merge away between attention and MLP, see [`PatchLayout.merge`].
 
         Returns:
-            The hidden states, followed by the new groups where some are given.
+            The hidden states, followed by the sizes and the groups of their new layout where one is given.
         """
-        group_sizes = None if groups is None else groups[0]
-        attn_output, _, key_states = self.self_attn(self.layer_norm1(hidden_states), group_sizes, **kwargs)
+        attn_output, _, key_states = self.self_attn(self.layer_norm1(hidden_states), layout, **kwargs)
         hidden_states = hidden_states + attn_output
-        if groups is None:
+        if layout is None:
             return hidden_states + self.mlp(self.layer_norm2(hidden_states))
-        hidden_states, *merged = merge_groups(hidden_states, key_states, *groups, num_merged)
-        return hidden_states + self.mlp(self.layer_norm2(hidden_states)), *merged
+        hidden_states, *groups = layout.merge(hidden_states, key_states, num_merged)
+        return hidden_states + self.mlp(self.layer_norm2(hidden_states)), *groups
 
 
 class FTFVVisionEncoder(nn.Module):
@@ -364,31 +375,39 @@ class FTFVVisionEncoder(nn.Module):
     def forward(
         self,
         hidden_states: torch.Tensor,
+        changed: ChangedPatches | None = None,
         merge_patches: float = 0.0,
         merge_layers: int | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
-        # CODEPATH: merging is a trade of accuracy for speed that the caller chooses; without, a layer is Qwen-VL's.
-        if merge_patches:
-            return self._merge_on_the_way(hidden_states, merge_patches, merge_layers, **kwargs)
+        # CODEPATH: skipping and merging patches are trades of accuracy for speed that the caller chooses; without, a
+        # layer is Qwen-VL's.
+        if changed is not None or merge_patches:
+            return self._run_rows(hidden_states, changed, merge_patches, merge_layers, **kwargs)
         for layer in self.layers:
             hidden_states = layer(hidden_states, **kwargs)
         return hidden_states
 
-    def _merge_on_the_way(
+    def _run_rows(
         self,
         hidden_states: torch.Tensor,
+        changed: ChangedPatches | None,
         merge_patches: float,
         merge_layers: int | None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
-        check_attention(self.config._attn_implementation, merge_patches)
-        counts = merging_schedule(hidden_states.shape[1], merge_patches, merge_layers or len(self.layers))
-        counts += [0] * (len(self.layers) - len(counts))
-        groups = start_groups(hidden_states)
+        rows, layout = PatchLayout.start(hidden_states, changed, is_merged=bool(merge_patches))
+        counts = [0] * len(self.layers)
+        if merge_patches:
+            check_attention(self.config._attn_implementation, merge_patches)
+            merging = merging_schedule(hidden_states.shape[1], merge_patches, merge_layers or len(self.layers))
+            counts[: len(merging)] = merging
         for layer, count in zip(self.layers, counts, strict=True):
-            hidden_states, *groups = layer(hidden_states, groups=groups, num_merged=count, **kwargs)
-        return split_groups(hidden_states, groups[1])
+            rows, *groups = layer(rows, layout=layout, num_merged=count, **kwargs)
+            layout = PatchLayout(*groups, *layout[2:])
+        of_patches = layout.rows_of_patches()
+        of_patches = of_patches.view(hidden_states.shape[:2]) if changed is None else of_patches[changed.sources]
+        return rows.index_select(0, of_patches.flatten()).unflatten(0, of_patches.shape)
 
 
 class FTFVTemporalEncoding(nn.Module):
@@ -614,21 +633,31 @@ class FTFVVisionModel(FTFVPreTrainedModel):
     def forward(
         self,
         pixel_values: torch.FloatTensor,
-        patch_indices: torch.LongTensor | None = None,
+        skip_unchanged_patches: float = 0.0,
+        clip_lengths: list[int] | None = None,
         merge_patches: float = 0.0,
         merge_layers: int | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple | BaseModelOutput:
         r"""
-        patch_indices (`torch.LongTensor` of shape `(num_frames, num_kept_patches)`, *optional*):
-            The patches of each frame that are run, each at its own position; all of them when not given.
+        skip_unchanged_patches (`float`, *optional*, defaults to 0.0):
+            Share of the patches that are not run of every frame of a clip but the first, see `FTFVConfig`.
+        clip_lengths (`list[int]`, *optional*):
+            Number of frames of each of the clips that `pixel_values` are; 1 each when not given.
         merge_patches (`float`, *optional*, defaults to 0.0):
-            Share of those to merge into others on the way, see `FTFVConfig`. The output has one state per patch.
+            Share of the patches to merge into others on the way, see `FTFVConfig`. The output has one state per patch.
         merge_layers (`int`, *optional*):
             Number of layers that merge, from the first on; all when not given.
         """
-        hidden_states = self.pre_layernorm(self.embeddings(pixel_values, patch_indices))
-        return BaseModelOutput(last_hidden_state=self.encoder(hidden_states, merge_patches, merge_layers, **kwargs))
+        hidden_states = self.pre_layernorm(self.embeddings(pixel_values))
+        num_patches = hidden_states.shape[1]
+        num_skipped, changed = int(skip_unchanged_patches * num_patches), None
+        if num_skipped and clip_lengths is not None and len(clip_lengths) < len(pixel_values):
+            changed = find_changed_patches(
+                pixel_values, self.config.patch_size, clip_lengths, num_patches - num_skipped
+            )
+        hidden_states = self.encoder(hidden_states, changed, merge_patches, merge_layers, **kwargs)
+        return BaseModelOutput(last_hidden_state=hidden_states)
 
 
 @auto_docstring(
@@ -766,7 +795,7 @@ class FTFVModel(FTFVPreTrainedModel):
         """
         vision_output = self._run_tower(pixel_values, video_lengths, **kwargs)
         tokens, responses, token_indices = [], [], []
-        for chunk in self._chunks(len(pixel_values)):
+        for chunk, _ in self._chunks([1] * len(pixel_values)):
             hidden_states = vision_output.last_hidden_state[chunk]
             hidden_states = hidden_states + frame_encodings[chunk].to(hidden_states)
             chunk_tokens, chunk_responses, chunk_indices = self.multi_modal_projector(
@@ -780,66 +809,49 @@ class FTFVModel(FTFVPreTrainedModel):
     def _run_tower(
         self, pixel_values: torch.Tensor, video_lengths: list[int], **kwargs: Unpack[TransformersKwargs]
     ) -> BaseModelOutput:
-        """
-        Patch tokens of all frames. With `config.skip_unchanged_patches` the tower is called twice, for the frames that
-        it sees whole and for the changed patches of the others.
-        """
+        """Patch tokens of all frames, those of a clip in one call of the tower."""
         config = self.config
         config.check_patch_options()
-        patch_size = config.vision_config.patch_size
-        num_patches = (pixel_values.shape[-2] // patch_size) * (pixel_values.shape[-1] // patch_size)
-        num_kept_patches = num_patches - int(config.skip_unchanged_patches * num_patches)
-        # CODEPATH: the paper's models see all patches; merging or skipping some is a trade that the caller chooses.
+        options: dict[str, Any] = {}
+        lengths = [1] * len(pixel_values)
+        # CODEPATH: the paper's models see all patches; skipping or merging some is a trade that the caller chooses,
+        # and nothing that towers other than ours know.
+        if config.skip_unchanged_patches:
+            options["skip_unchanged_patches"] = config.skip_unchanged_patches
+            lengths = clip_lengths(len(pixel_values), video_lengths)
+        # CODEPATH: as above.
         if config.merge_patches:
-            kwargs |= {"merge_patches": config.merge_patches, "merge_layers": config.merge_layers}  # type: ignore[misc]
-        if num_kept_patches == num_patches:
-            output = self._call_tower(pixel_values, num_patches, **kwargs)
-        else:
-            found = find_changed_patches(pixel_values, patch_size, video_lengths, num_kept_patches)
-            output = self._call_tower(pixel_values[found.whole_frames], num_patches, **kwargs)
-            if found.changed_frames:
-                changed = self._call_tower(
-                    pixel_values[found.changed_frames], num_patches, found.patch_indices, **kwargs
-                )
-                output.last_hidden_state = found.fill_in(output.last_hidden_state, changed.last_hidden_state)
-            elif self.training and _is_distributed():
-                # The other ranks may have videos of several frames and then wait for a second call.
-                some: Any = torch.arange(num_kept_patches, device=pixel_values.device)[None]
-                unused = self._call_tower(pixel_values[:1], num_patches, some, **kwargs)
-                output.last_hidden_state = output.last_hidden_state + 0 * unused.last_hidden_state.sum()
-        is_partial = config.merge_patches or num_kept_patches < num_patches
-        if is_partial and (output.hidden_states is not None or output.attentions is not None):
+            options |= {"merge_patches": config.merge_patches, "merge_layers": config.merge_layers}
+        outputs = []
+        for chunk, clips in self._chunks(lengths):
+            if config.skip_unchanged_patches:
+                options["clip_lengths"] = clips
+            outputs.append(self.vision_tower(pixel_values[chunk], return_dict=True, **options, **kwargs))
+        if options and (outputs[0].hidden_states is not None or outputs[0].attentions is not None):
             raise ValueError(
-                "`output_hidden_states` or `output_attentions` is asked of a vision tower that does not see all "
+                "`output_hidden_states` or `output_attentions` is asked of a vision tower that does not run all "
                 "patches in all layers; expected neither. Leave them out, or set `config.skip_unchanged_patches` and "
                 "`config.merge_patches` to 0."
             )
-        return output
-
-    def _call_tower(
-        self,
-        pixel_values: torch.Tensor,
-        num_patches: int,
-        patch_indices: torch.LongTensor | None = None,
-        **kwargs: Unpack[TransformersKwargs],
-    ) -> BaseModelOutput:
-        """Patch tokens of frames that have as many patches each, chunk by chunk."""
-        outputs = []
-        for chunk in self._chunks(len(pixel_values)):
-            if patch_indices is not None:
-                kwargs["patch_indices"] = patch_indices[chunk]  # type: ignore[typeddict-unknown-key]
-            outputs.append(self.vision_tower(pixel_values[chunk], return_dict=True, **kwargs))
         # Towers other than ours put their class and register tokens first.
+        patch_size = config.vision_config.patch_size
+        num_patches = (pixel_values.shape[-2] // patch_size) * (pixel_values.shape[-1] // patch_size)
         return BaseModelOutput(
             last_hidden_state=torch.cat([output.last_hidden_state[:, -num_patches:] for output in outputs]),
             hidden_states=_concatenate_layers([output.hidden_states for output in outputs]),
             attentions=_concatenate_layers([output.attentions for output in outputs]),
         )
 
-    def _chunks(self, num_frames: int) -> list[slice]:
-        """Frames that are run at once."""
-        size = num_frames if torch.is_grad_enabled() else self.frames_per_chunk or num_frames
-        return [slice(start, start + size) for start in range(0, num_frames, size)]
+    def _chunks(self, lengths: list[int]) -> list[tuple[slice, list[int]]]:
+        """Frames that are run at once, and the lengths of the clips they are; a clip stays whole."""
+        limit = self.frames_per_chunk or sum(lengths)
+        chunks: list[list[int]] = [[]]
+        for length in lengths:
+            if not torch.is_grad_enabled() and chunks[-1] and sum(chunks[-1]) + length > limit:
+                chunks.append([])
+            chunks[-1].append(length)
+        ends = list(accumulate(map(sum, chunks)))
+        return [(slice(end - sum(clips), end), clips) for end, clips in zip(ends, chunks, strict=True)]
 
     def encode_media(
         self,

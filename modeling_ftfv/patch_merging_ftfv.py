@@ -105,13 +105,11 @@ def merge_groups(
         groups (`torch.LongTensor` of shape `(num_frames, num_patches)`):
             The group that each patch is in.
         count (`int`):
-            Number of groups to merge away, at most half of them.
+            Number of groups to merge away, 1 to half of them.
 
     Returns:
         The three tensors for `num_groups - count` groups. Gradients flow through the hidden states only.
     """
-    if count == 0:
-        return hidden_states, sizes, groups
     # Autocast would round the states of the residual stream.
     with maybe_autocast(device_type=hidden_states.device.type, enabled=False):
         with torch.no_grad():
@@ -123,20 +121,6 @@ def merge_groups(
         given = torch.matmul(given_weights.to(takers.dtype), _take(givers, merged))
         takers = own_weights.to(takers.dtype) * takers + given
         return torch.cat([_take(givers, kept), takers], dim=1), sizes, groups
-
-
-def split_groups(hidden_states: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
-    r"""
-    Gives each patch the hidden state of the group that it is in.
-
-    Args:
-        hidden_states (`torch.Tensor` of shape `(num_frames, num_groups, hidden_size)`): groups of patches.
-        groups (`torch.LongTensor` of shape `(num_frames, num_patches)`): the group that each patch is in.
-
-    Returns:
-        `torch.Tensor` of shape `(num_frames, num_patches, hidden_size)`.
-    """
-    return _take(hidden_states, groups)
 
 
 def _match(

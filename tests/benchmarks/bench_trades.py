@@ -92,14 +92,15 @@ TRADES = (
     Trade("merging early", merge=0.5, depth=0.5),
     Trade("merging early", merge=0.75, depth=0.5),
     Trade("merging early", merge=0.5, depth=0.25),
-    Trade("skipping and merging", skip=0.5, merge=0.5),
     Trade("skipping and merging", skip=0.75, merge=0.5),
-    Trade("skipping and merging", skip=0.75, merge=0.75),
-    Trade("skipping and merging early", skip=0.5, merge=0.75, depth=0.5),
-    Trade("skipping and merging early", skip=0.75, merge=0.75, depth=0.5),
-    Trade("smaller frames and others", scale=5 / 6, skip=0.5, merge=0.75, depth=0.5),
-    Trade("smaller frames and others", scale=5 / 6, skip=0.75, merge=0.5),
-    Trade("smaller frames and others", scale=1 / 2, skip=0.5),
+    Trade("skipping and merging", skip=0.9, merge=0.5),
+    Trade("skipping and merging", skip=0.9, merge=0.75),
+    Trade("skipping and merging early", skip=0.75, merge=0.5, depth=0.5),
+    Trade("skipping and merging early", skip=0.9, merge=0.5, depth=0.5),
+    Trade("skipping and merging early", skip=0.9, merge=0.5, depth=0.25),
+    Trade("smaller frames and others", scale=5 / 6, skip=0.75),
+    Trade("smaller frames and others", scale=5 / 6, skip=0.9),
+    Trade("smaller frames and others", scale=2 / 3, skip=0.75),
 )
 
 

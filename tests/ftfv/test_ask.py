@@ -55,10 +55,8 @@ def test_json_is_one_document(ask, clip, capsys):
 def test_trades_reach_the_vision_tower(ask, clip, capsys, monkeypatch):
     calls, forward = [], FTFVVisionModel.forward
 
-    def record(self, pixel_values, **kwargs):
-        patches = kwargs["patch_indices"].shape[1] if "patch_indices" in kwargs else None
-        merging = kwargs.get("merge_patches"), kwargs.get("merge_layers")
-        calls.append((pixel_values.shape[-1], len(pixel_values), patches, *merging))
+    def record(self, pixel_values, return_dict, **kwargs):
+        calls.append((tuple(pixel_values.shape), kwargs))
         return forward(self, pixel_values, **kwargs)
 
     monkeypatch.setattr(FTFVVisionModel, "forward", record)
@@ -73,10 +71,10 @@ def test_trades_reach_the_vision_tower(ask, clip, capsys, monkeypatch):
         "1",
     ]
     assert ask(clip, QUESTION, *trades) == 0
-    # 4 x 4 patches, of which the first frame shows all and seven others a quarter.
-    assert calls == [(28, 1, None, 0.25, 1), (28, 7, 4, 0.25, 1)]
+    options = {"skip_unchanged_patches": 0.75, "clip_lengths": [8], "merge_patches": 0.25, "merge_layers": 1}
+    assert calls == [((8, 3, 28, 28), options)]
     calls.clear()
-    assert ask(clip, QUESTION) == 0 and calls == [(42, 8, None, None, None)]
+    assert ask(clip, QUESTION) == 0 and calls == [((8, 3, 42, 42), {})]
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ from tests.tiny import ROOT, WORDS, build_model, build_processor
 MODEL_FILES = (
     "configuration_ftfv.py",
     "modeling_ftfv.py",
+    "patch_layout_ftfv.py",
     "patch_merging_ftfv.py",
     "sampler_ftfv.py",
     "unchanged_patches_ftfv.py",

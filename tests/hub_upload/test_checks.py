@@ -49,7 +49,7 @@ def test_a_saved_folder_passes_and_lists_its_files(folder):
     (folder / ".eval_results" / "mvbench.yaml").write_text("[]")
     files = check_folder(folder)
     assert files == sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    assert len(files) == 24
+    assert len(files) == 25
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,10 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from ftfv import FTFVModel
-from ftfv.modeling_ftfv.patch_merging_ftfv import merge_groups, merging_schedule, split_groups, start_groups
+from ftfv.modeling_ftfv.patch_merging_ftfv import merge_groups, merging_schedule, start_groups
+from ftfv.modeling_ftfv.unchanged_patches_ftfv import find_changed_patches
 from tests.backward import backward
-from tests.tiny import NUM_PATCHES, build_config, build_model, random_pixels
+from tests.tiny import NUM_PATCHES, PATCH_SIZE, build_config, build_model, random_pixels
 
 
 SHARE = 0.5
@@ -86,10 +87,8 @@ def test_a_merge_by_hand():
     assert one[2].tolist() == [[3, 2, 0, 3, 1]]
     two = merge_groups(states, keys, *start_groups(states), 2)
     assert two[0][0, :, 0].tolist() == [8, 2.5, 3] and two[1].tolist() == [[1, 2, 2]]
-    assert split_groups(two[0], two[2])[0, :, 0].tolist() == [3, 2.5, 2.5, 3, 8]
+    assert two[2].tolist() == [[2, 1, 1, 2, 0]]
     # Means are those of the patches: 3 is of two.
-    again = merge_groups(two[0], torch.tensor([[[[1.0], [-1], [-1]]]]), *two[1:], 0)
-    assert again[0] is two[0]
     three = merge_groups(two[0], torch.tensor([[[[0.0, 1], [0, 1], [1, 0]]]]), *two[1:], 1)
     assert three[0][0, :, 0].tolist() == pytest.approx([3, (8 + 2 + 3) / 3]) and three[1].tolist() == [[2, 3]]
 
@@ -100,7 +99,7 @@ def test_merges_equal_plain_arithmetic(num_patches):
     states = torch.randn(3, num_patches, 5, generator=generator)
     merged, sizes, groups = states, *start_groups(states)
     members = [[[patch] for patch in range(num_patches)] for _ in range(3)]
-    for count in (3, 4, 0, 2):
+    for count in (3, 4, 2):
         keys = torch.randn(3, 2, merged.shape[1], 4, generator=generator)
         merged, sizes, groups = merge_groups(merged, keys, sizes, groups, count)
         members = [plain_merge(list(key), old, count) for key, old in zip(keys.mean(dim=1), members, strict=True)]
@@ -131,7 +130,7 @@ def test_the_tower_equals_one_that_runs_all_patches_with_equal_states_in_a_group
         for layer, count in zip(tower.encoder.layers, counts, strict=False):
             output, _, keys = layer.self_attn(layer.layer_norm1(states))
             states = states + output
-            of_groups = [keys[0, :, group[0]].mean(dim=0) for group in members]
+            of_groups = [keys[0, group[0]].mean(dim=0) for group in members]
             members = plain_merge(of_groups, members, count)
             for group in members:
                 states[:, group] = states[:, group].mean(dim=1, keepdim=True)
@@ -152,20 +151,41 @@ def test_nothing_is_merged_by_default_and_images_are_merged_too():
 
 
 @torch.no_grad()
-def test_skipping_and_merging_together():
+def test_merged_while_others_are_skipped():
+    """Patches of a changed frame stay by themselves, and attend to what became of the others."""
     model, pixels = build(skip_unchanged_patches=0.5), random_pixels(1, 3)
-    states = model.get_video_features(pixels).last_hidden_state[0]
-    # Half of 36 patches in the first frame, half of 18 in each of the others.
-    assert len(states[0].unique(dim=0)) == 18
+    actual = model.get_video_features(pixels).last_hidden_state[0]
+    found = find_changed_patches(pixels[0], PATCH_SIZE, [3], 18)
+    tower = model.vision_tower
+    states = list(tower.pre_layernorm(tower.embeddings(pixels[0])))
+    kept = [list(range(NUM_PATCHES)), *found.patch_indices.tolist()]
+    members = [[[patch] for patch in of_frame] for of_frame in kept]
     for frame in (1, 2):
-        assert (states[frame] == states[frame - 1]).all(dim=-1).sum() == 18
-        changed = states[frame][(states[frame] != states[frame - 1]).any(dim=-1)]
-        assert len(changed.unique(dim=0)) == 9
+        states[frame] = fill_up(states[frame - 1], states[frame], kept[frame])
+    for layer, count in zip(tower.encoder.layers, (10, 8), strict=True):
+        attended = [layer.self_attn(layer.layer_norm1(frame[None])) for frame in states]
+        for frame, (output, _, keys) in enumerate(attended):
+            updated = states[frame] + output[0]
+            of_groups = [keys[0, group[0]].mean(dim=0) for group in members[frame]]
+            members[frame] = plain_merge(of_groups, members[frame], 0 if frame else count)
+            for group in members[frame]:
+                updated[group] = updated[group].mean(dim=0)
+            updated = updated + layer.mlp(layer.layer_norm2(updated))
+            states[frame] = fill_up(states[frame - 1], updated, kept[frame]) if frame else updated
+    assert [len(of_frame) for of_frame in members] == [18, 18, 18]
+    torch.testing.assert_close(actual, torch.stack(states), rtol=0, atol=2e-5)
+
+
+def fill_up(old: torch.Tensor, new: torch.Tensor, kept: list[int]) -> torch.Tensor:
+    """Old states, but new ones of the kept patches."""
+    filled = old.clone()
+    filled[kept] = new[kept]
+    return filled
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
 def test_gradients_are_those_without_checkpointing(use_reentrant):
-    config = build_config(merge_patches=SHARE, vision_config={"num_hidden_layers": 4})
+    config = build_config(merge_patches=SHARE, skip_unchanged_patches=SHARE, vision_config={"num_hidden_layers": 4})
     _, expected = backward(build_model(config).train(), None)
     model = build_model(config).train()
     _, gradients = backward(model, use_reentrant)

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Skipping unchanged patches: which are chosen, whose output they keep, and the model around it."""
+"""Skipping unchanged patches: which are chosen, whose states they keep, and the model around it."""
 
 import re
 from typing import Any
@@ -20,8 +20,7 @@ import pytest
 import torch
 
 from ftfv import FTFVModel
-from ftfv.modeling_ftfv import modeling_ftfv
-from ftfv.modeling_ftfv.unchanged_patches_ftfv import find_changed_patches
+from ftfv.modeling_ftfv.unchanged_patches_ftfv import MAX_CLIP_LENGTH, clip_lengths, find_changed_patches
 from tests.tiny import NUM_PATCHES, PATCH_SIZE, VIDEO_TOKEN_ID, build_model, random_pixels, video_prompt
 
 
@@ -43,13 +42,16 @@ def tower_states(model: Any, pixel_values_videos: torch.Tensor, mask: Any = None
     return model.get_video_features(pixel_values_videos, mask).last_hidden_state
 
 
-def count_tower_calls(model: Any) -> list[tuple[int, ...]]:
-    """Grows by the shape of the output of each call."""
-    shapes: list[tuple[int, ...]] = []
-    model.vision_tower.register_forward_hook(
-        lambda module, args, output: shapes.append(tuple(output.last_hidden_state.shape))
+def count_tower_calls(model: Any) -> list[tuple[int, int]]:
+    """Grows by the number of frames of each call, and the number of rows that its layers run."""
+    calls: list[tuple[int, int]] = []
+    model.vision_tower.encoder.layers[0].mlp.register_forward_hook(
+        lambda module, args, output: calls.append(output[..., 0].numel())
     )
-    return shapes
+    model.vision_tower.register_forward_hook(
+        lambda module, args, output: calls.append((len(output.last_hidden_state), calls.pop()))
+    )
+    return calls
 
 
 # Choosing
@@ -62,26 +64,30 @@ def test_the_most_changed_patch_is_seen_and_one_left_behind_is_seen_next():
     # Patch 2 changed from frame 0 to 1, but less than patch 1, and waits for frame 2.
     assert found.patch_indices.tolist() == [[1], [2], [3]]
     assert found.sources.tolist() == [[0, 1, 2, 3], [0, 4, 2, 3], [0, 4, 5, 3], [0, 4, 5, 6]]
-    whole, changed = torch.arange(4.0).view(1, 4, 1), torch.arange(10.0, 13.0).view(3, 1, 1)
-    filled = found.fill_in(whole, changed)[..., 0]
-    assert filled.tolist() == [[0, 1, 2, 3], [0, 10, 2, 3], [0, 10, 11, 3], [0, 10, 11, 12]]
 
 
-def test_patches_that_fill_up_the_number_keep_their_output():
+def test_patches_that_fill_up_the_number_keep_their_states():
     pixels = frames_of([5, 5, 5, 5], [5, 5, 5, 6])
     found = find_changed_patches(pixels, 2, [2], 3)
     assert found.patch_indices.tolist() == [[0, 1, 3]], "equal differences go to the lower index"
     assert found.sources.tolist() == [[0, 1, 2, 3], [0, 1, 2, 6]]
 
 
-def test_images_and_videos_of_several_lengths():
+def test_clips_of_several_lengths():
     still = frames_of([7, 7, 7, 7])
     long = frames_of([0, 0, 0, 0], [0, 0, 4, 0], [8, 0, 4, 0])
     short = frames_of([0, 1, 2, 3], [0, 1, 9, 3])
-    found = find_changed_patches(torch.cat([still, long, still, short]), 2, [3, 1, 2], 1)
+    found = find_changed_patches(torch.cat([still, long, still, short]), 2, [1, 3, 1, 2], 1)
     assert (found.whole_frames, found.changed_frames) == ([0, 1, 4, 5], [2, 3, 6])
     assert found.patch_indices.tolist() == [[2], [0], [2]]
     assert found.sources[[2, 3, 6]].tolist() == [[4, 5, 16, 7], [17, 5, 16, 7], [12, 13, 18, 15]]
+
+
+def test_images_and_pieces_of_long_videos_are_clips():
+    assert clip_lengths(5, [3, 1]) == [1, 3, 1]
+    long = 2 * MAX_CLIP_LENGTH
+    assert clip_lengths(2 + long + 1, [long, 1]) == [1, 1, MAX_CLIP_LENGTH, MAX_CLIP_LENGTH, 1]
+    assert clip_lengths(long + 5, [long + 5]) == [MAX_CLIP_LENGTH, MAX_CLIP_LENGTH, 5]
 
 
 def test_the_choice_equals_plain_arithmetic():
@@ -111,27 +117,31 @@ def test_the_choice_equals_plain_arithmetic():
 @torch.no_grad()
 def test_nothing_is_skipped_by_default():
     model, pixels = build(skip_unchanged_patches=0.0), random_pixels(1, 3)
-    shapes = count_tower_calls(model)
+    calls = count_tower_calls(model)
     expected = model.vision_tower(pixels[0]).last_hidden_state
-    assert torch.equal(tower_states(model, pixels)[0], expected) and shapes == [(3, NUM_PATCHES, 24)] * 2
+    assert torch.equal(tower_states(model, pixels)[0], expected) and calls == [(3, 3 * NUM_PATCHES)] * 2
     model.config.skip_unchanged_patches = 0.5 / NUM_PATCHES  # less than one patch
     assert torch.equal(tower_states(model, pixels)[0], expected)
 
 
 @torch.no_grad()
-def test_kept_patches_are_run_among_themselves_at_their_positions():
-    model, pixels = build(), random_pixels(1, 3)
-    shapes = count_tower_calls(model)
-    states = tower_states(model, pixels)[0]
-    assert shapes == [(1, NUM_PATCHES, 24), (2, NUM_KEPT, 24)]
-    found = find_changed_patches(pixels[0], PATCH_SIZE, [3], NUM_KEPT)
-    tower, before = model.vision_tower, model.vision_tower(pixels[0, :1]).last_hidden_state[0]
-    for frame, kept in zip(found.changed_frames, found.patch_indices, strict=True):
-        embeddings = tower.embeddings(pixels[0, frame][None])[:, kept]
-        expected = before.clone()
-        expected[kept] = tower.encoder(tower.pre_layernorm(embeddings))[0]
-        torch.testing.assert_close(states[frame], expected, rtol=0, atol=1e-5)
-        before = expected
+@pytest.mark.parametrize("attn_implementation", ["eager", "sdpa"])
+def test_the_tower_equals_one_in_which_skipped_patches_have_their_old_states_in_every_layer(attn_implementation):
+    model, pixels = build(attn_implementation=attn_implementation), random_pixels(1, 4)
+    calls = count_tower_calls(model)
+    actual = tower_states(model, pixels)[0]
+    assert calls == [(4, NUM_PATCHES + 3 * NUM_KEPT)]
+    found = find_changed_patches(pixels[0], PATCH_SIZE, [4], NUM_KEPT)
+    tower = model.vision_tower
+    states = list(tower.pre_layernorm(tower.embeddings(pixels[0])))
+    for layer in (None, *tower.encoder.layers):
+        if layer is not None:
+            states = [layer(frame[None])[0] for frame in states]
+        for frame, kept in zip(found.changed_frames, found.patch_indices, strict=True):
+            old = states[frame - 1].clone()
+            old[kept] = states[frame][kept]
+            states[frame] = old
+    torch.testing.assert_close(actual, torch.stack(states), rtol=0, atol=2e-5)
 
 
 @torch.no_grad()
@@ -162,36 +172,42 @@ def test_ragged_videos_equal_single_ones_and_images_stay_whole():
 def test_chunks_equal_all_at_once(monkeypatch):
     model, pixels = build(), random_pixels(2, 5)
     expected = model.get_video_features(pixels)
-    shapes = count_tower_calls(model)
+    calls = count_tower_calls(model)
     monkeypatch.setattr(FTFVModel, "frames_per_chunk", 3)
     features = model.get_video_features(pixels)
-    assert [shape[:2] for shape in shapes] == [(2, NUM_PATCHES), (3, NUM_KEPT), (3, NUM_KEPT), (2, NUM_KEPT)]
+    assert calls == [(5, NUM_PATCHES + 4 * NUM_KEPT)] * 2, "a clip is not cut"
     for name in ("last_hidden_state", "pooler_output"):
         torch.testing.assert_close(features[name], expected[name], rtol=0, atol=1e-5)
 
 
-def test_gradients_reach_the_patches_that_are_seen_alone():
+@torch.no_grad()
+def test_a_long_video_is_run_clip_by_clip():
+    model, pixels = build(), random_pixels(1, MAX_CLIP_LENGTH + 2)
+    calls = count_tower_calls(model)
+    states = tower_states(model, pixels)[0]
+    assert calls == [(MAX_CLIP_LENGTH, NUM_PATCHES + 31 * NUM_KEPT), (2, NUM_PATCHES + NUM_KEPT)]
+    expected = tower_states(model, pixels[:, MAX_CLIP_LENGTH:])[0]
+    torch.testing.assert_close(states[MAX_CLIP_LENGTH:], expected, rtol=0, atol=1e-5)
+
+
+def test_gradients_reach_the_patches_that_are_run_alone():
     model, pixels = build().train(), random_pixels(1, 2).requires_grad_()
     model.get_video_features(pixels).pooler_output.square().sum().backward()
     gradient = pixels.grad[0].unfold(2, PATCH_SIZE, PATCH_SIZE).unfold(3, PATCH_SIZE, PATCH_SIZE)
     reached = gradient.abs().sum(dim=(1, 4, 5)).flatten(1) > 0
     kept = find_changed_patches(pixels[0], PATCH_SIZE, [2], NUM_KEPT).patch_indices[0]
-    assert reached[1].nonzero()[:, 0].tolist() == kept.tolist()
-    assert 0 < reached[0].sum() <= NUM_PATCHES and all(p.grad is not None for p in model.vision_tower.parameters())
+    assert reached[0].all() and reached[1].nonzero()[:, 0].tolist() == kept.tolist()
+    assert all(parameter.grad is not None for parameter in model.vision_tower.parameters())
 
 
-def test_every_rank_of_a_training_calls_the_tower_twice(monkeypatch):
-    monkeypatch.setattr(modeling_ftfv, "_is_distributed", lambda: True)
+def test_every_rank_of_a_training_calls_the_tower_once():
+    """Whatever it is shown, and without media."""
     model, images = build().train(), random_pixels(2)
-    expected = model.vision_tower(images).last_hidden_state
-    shapes = count_tower_calls(model)
-    assert torch.equal(model.get_image_features(images).last_hidden_state, expected)
-    assert [shape[1] for shape in shapes] == [NUM_PATCHES, NUM_KEPT]
-    shapes.clear()
-    assert model.unused_frame() == 0 and [shape[1] for shape in shapes] == [NUM_PATCHES, NUM_KEPT]
-    shapes.clear()
-    model.eval().get_image_features(images)
-    assert len(shapes) == 1
+    calls = count_tower_calls(model)
+    model.get_image_features(images)
+    model.encode_media(images, random_pixels(2, 3))
+    model.unused_frame()
+    assert calls == [(2, 2 * NUM_PATCHES), (8, 4 * NUM_PATCHES + 4 * NUM_KEPT), (1, NUM_PATCHES)]
 
 
 @pytest.mark.parametrize("merge_patches", [0.0, 0.5])
@@ -218,9 +234,9 @@ def test_loading_sets_it_and_saving_keeps_it(tmp_path):
     build().save_pretrained(tmp_path)
     assert FTFVModel.from_pretrained(tmp_path).config.skip_unchanged_patches == SHARE
     model = FTFVModel.from_pretrained(tmp_path, skip_unchanged_patches=0.5)
-    shapes = count_tower_calls(model)
+    calls = count_tower_calls(model)
     model.get_video_features(random_pixels(1, 2))
-    assert [shape[1] for shape in shapes] == [NUM_PATCHES, NUM_PATCHES // 2]
+    assert calls == [(2, NUM_PATCHES + NUM_PATCHES // 2)]
 
 
 # Refused
@@ -237,6 +253,6 @@ def test_values_set_on_a_model_are_checked_when_it_runs():
 @pytest.mark.parametrize("recorded", ["output_hidden_states", "output_attentions"])
 def test_states_of_layers_that_do_not_see_all_patches_are_refused(option, recorded):
     model = build(**{"skip_unchanged_patches": 0.0, option: 0.5}, attn_implementation="eager")
-    message = re.escape("a vision tower that does not see all patches in all layers; expected neither. Leave them out")
+    message = re.escape("a vision tower that does not run all patches in all layers; expected neither. Leave them out")
     with pytest.raises(ValueError, match=message):
         model.get_video_features(random_pixels(1, 2), **{recorded: True})
