@@ -17,9 +17,9 @@ What training wastes: padding in its batches, and steps that wait for data.
     python tests/benchmarks/bench_training.py padding
     python tests/benchmarks/bench_training.py waiting
 
-`padding` composes the batches of a recipe with the samplers of transformers' trainer, which know the column `length`
-of the rows, an estimate, and counts their tokens: of rows of MovingShapes as the miniature's processor counts them, and
-of rows of the paper's size, whose media are exact and whose text is drawn (`TEXTS`).
+`padding` composes the batches of a recipe with the samplers of transformers' trainer, which know an estimate, the
+column `length` of the rows, and counts their tokens: of rows of MovingShapes as the miniature's processor counts them,
+and of rows of the paper's size, whose media are exact and whose text is drawn (`TEXTS`).
 
 `waiting` trains the miniature by the recipe `miniature/s4v` and TRL's own script, from mp4 files and from decoded
 frames, and times `Trainer.get_batch_samples`, which fetches the rows of an optimiser step. Settings are measured in
@@ -61,12 +61,12 @@ STRATEGIES = ("random", "group_by_length", "batch_rebalance")
 # Text of a row in tokens, log-normal: median and spread of the logarithm. Assumed, not counted: short questions with
 # answers of a sentence or two for VideoInstruct, long captions and conversations for ShareGPT4V, anything for M3IT.
 TEXTS = {"video_instruct": (100, 0.5), "sharegpt4v": (250, 0.6), "m3it": (60, 0.9)}
-# Name, recipe, GPUs, and rows of each set in the recipe's proportions; for `s3iv` 1 % of the sets of pictures, and one
-# video in fifty rows in place of one in three hundred, so that there are enough of them to count.
+# Name, recipe, GPUs and rows of each set; of the sets of pictures a part, with more videos beside it than `s3iv` has.
 PAPER_MIXTURES = (
+    ("pictures alone", "instruct", 16, {"sharegpt4v": 6650, "m3it": 24000}),
     ("videos alone", "s4v", 2, {"video_instruct": 9827}),
     ("one picture in ten rows", "s4v_replay", 2, {"video_instruct": 9827, "sharegpt4v": 546, "m3it": 546}),
-    ("one video in fifty rows", "s3iv", 16, {"video_instruct": 600, "sharegpt4v": 6650, "m3it": 24000}),
+    ("one video in fifty rows", "s3iv", 16, {"video_instruct": 625, "sharegpt4v": 6650, "m3it": 24000}),
 )
 # Name, recipe whose batches are taken, GPUs, clips and pictures.
 MINIATURE_MIXTURES = (

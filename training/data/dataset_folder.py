@@ -142,7 +142,7 @@ def write_rows(folder: str | Path, split: str, rows: Iterable[Mapping], descript
 
 
 def estimated_length(row: Mapping) -> int:
-    """Tokens that a row is about as long as: 256 for a picture, 8 x 128 for a video, one for four characters of text."""
+    """About how many tokens a row has: 256 for a picture, 8 x 128 for a video, one for four characters of text."""
     blocks = [block for message in row["messages"] for block in message["content"]]
     media = {"image": IMAGE_TOKENS, "video": VIDEO_TOKENS}
     characters = sum(len(block["text"]) for block in blocks if block["type"] == "text")
