@@ -16,6 +16,7 @@ Chooses how to evolve an image model on one's own clips: the variant of S4-V, K 
 by the computed table.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +81,9 @@ def plan_training(config: FTFVConfig, limit: int, num_rows: int) -> Plan:
             rows_per_step = min(ROWS_PER_STEP, max(1, num_rows // MIN_STEPS))
             batch_size = min(batch_size, rows_per_step)
             options["per_device_train_batch_size"] = batch_size
-            options["gradient_accumulation_steps"] = max(1, rows_per_step // batch_size)
+            accumulation = options["gradient_accumulation_steps"] = max(1, rows_per_step // batch_size)
+            # The trainer takes all batches of a step at once; while it computes, the workers prepare as many.
+            options["dataloader_prefetch_factor"] = max(2, math.ceil(accumulation / options["dataloader_num_workers"]))
             if tokens_per_frame != config.tokens_per_frame:
                 options["env"] = {TOKENS_PER_FRAME_RANGE: f"{tokens_per_frame}-{tokens_per_frame}"}
             memory = estimate_memory(options, config, **sizes)

@@ -33,12 +33,15 @@ from transformers.quantizers.quantizers_utils import should_convert_module
 from ..modeling_ftfv.configuration_ftfv import FTFVConfig
 from ..modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from ..processing.processing_ftfv import TOKENS_PER_FRAME_RANGE
+from .data.dataset_folder import read_columns
 
 
 # The value of `lora_target_modules` by which PEFT allows that no LoRA is added.
 NO_LORA = "dummy-target-modules"
 # The one `TrainedModule` of a recipe without LoRA.
 WHOLE_MODEL = "the whole model"
+# Values of `train_sampling_strategy` that go by the length of the rows.
+BY_LENGTH = ("group_by_length", "batch_rebalance")
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,11 @@ def check_recipe(options: Mapping[str, Any], model: str | Path | FTFVConfig) -> 
 
     Raises:
         ValueError: a name in `lora_target_modules` or `lora_modules_to_save` matches no module, or in the latter more
-            than one; a module that trains in full would be quantised; or K would be drawn in evaluation, too.
+            than one; a module that trains in full would be quantised; K would be drawn in evaluation, too; or batches
+            are to be composed by length and rows have none.
     """
     _check_evaluation(options)
+    _check_lengths(options)
     config = model if isinstance(model, FTFVConfig) else FTFVConfig.from_pretrained(model)
     with torch.device("meta"):
         network = FTFVForConditionalGeneration(config)
@@ -172,6 +177,27 @@ def _check_evaluation(options: Mapping[str, Any]) -> None:
             f"{options['eval_strategy']}`; the trainer prepares both alike, so its evaluation would see drawn K. "
             "Evaluate the merged model, or leave one of the two out."
         )
+
+
+def _check_lengths(options: Mapping[str, Any]) -> None:
+    strategy = options.get("train_sampling_strategy")
+    if strategy not in BY_LENGTH:
+        return
+    column = options.get("length_column_name", "length")
+    if options.get("remove_unused_columns", True):
+        raise ValueError(
+            f"The recipe composes batches by `train_sampling_strategy: {strategy}`, but the trainer would drop the "
+            f"column {column!r} before it reads it; expected `remove_unused_columns: false`."
+        )
+    datasets = options.get("datasets")
+    for folder in [dataset["path"] for dataset in datasets] if datasets else [options.get("dataset_name")]:
+        # Others are not ours to read, such as those on the Hub.
+        columns = None if folder is None else read_columns(folder)
+        if columns is not None and column not in columns:
+            raise ValueError(
+                f"The recipe composes batches by `train_sampling_strategy: {strategy}`, but the rows of {folder} have "
+                f"no column {column!r}. Write them anew with `ftfv data`, or leave that option out."
+            )
 
 
 def _find_module(entry: str, modules: Iterable[str]) -> str:

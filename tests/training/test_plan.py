@@ -37,6 +37,8 @@ def test_a_plan_stays_below_the_memory(memory, recipe, paper):
     assert chosen.memory.total <= memory * GB
     options = chosen.options
     assert options["per_device_train_batch_size"] * options["gradient_accumulation_steps"] == 64
+    prepared = options["dataloader_num_workers"] * options["dataloader_prefetch_factor"]
+    assert prepared == max(8, options["gradient_accumulation_steps"])
     assert chosen.memory == estimate_memory(options, paper)
     assert "datasets" not in options and "env" not in options
 

@@ -17,6 +17,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
+from ftfv.training.data.dataset_folder import conversation_row, write_rows
 from ftfv.training.preflight import check_recipe
 from tests.tiny import build_model
 
@@ -148,3 +149,23 @@ def test_drawn_k_and_an_evaluation_by_the_trainer_exclude_each_other(saved_folde
     check_recipe(options, saved_folder)
     with pytest.raises(ValueError, match="draws K by .* and evaluates by `eval_strategy: steps`"):
         check_recipe({**options, "eval_strategy": "steps"}, saved_folder)
+
+
+@pytest.mark.parametrize("strategy", ["group_by_length", "batch_rebalance"])
+def test_batches_by_length_need_the_column(saved_folder, tmp_path, strategy):
+    recipe = {**RECIPE, "train_sampling_strategy": strategy}
+    with pytest.raises(ValueError, match="would drop the column 'length' .* expected `remove_unused_columns: false`"):
+        check_recipe(recipe, saved_folder)
+    recipe["remove_unused_columns"] = False
+    for name in ("new", "old"):
+        write_rows(tmp_path / name, "train", [conversation_row("a.mp4", [("which way ?", "left")])], "")
+    card = tmp_path / "old/README.md"
+    card.write_text(card.read_text().replace("  - name: length\n    dtype: int64\n", ""))
+    check_recipe({**recipe, "datasets": [{"path": "of/somebody"}, {"path": str(tmp_path / "new")}]}, saved_folder)
+    for data in (
+        {"datasets": [{"path": str(tmp_path / "new")}, {"path": str(tmp_path / "old")}]},
+        {"dataset_name": str(tmp_path / "old")},
+    ):
+        with pytest.raises(ValueError, match=f"rows of {tmp_path}/old have no column 'length'. Write them anew"):
+            check_recipe({**recipe, **data}, saved_folder)
+        check_recipe({**recipe, **data, "train_sampling_strategy": "random"}, saved_folder)

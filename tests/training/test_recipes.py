@@ -201,12 +201,12 @@ def test_the_miniature_video_recipes_draw_the_number_of_tokens(name):
 def test_the_variants_of_s4v_differ_where_they_must():
     s4v = read_recipe("s4v")
     for name, differing in (
-        ("s4v_replay", {"datasets", "output_dir"}),
-        ("s4v_single_gpu", {"gradient_accumulation_steps", "output_dir"}),
+        ("s4v_replay", {"datasets", "output_dir", "train_sampling_strategy", "remove_unused_columns"}),
+        ("s4v_single_gpu", {"gradient_accumulation_steps", "dataloader_prefetch_factor", "output_dir"}),
         (
             "s4v_qlora",
             {"gradient_accumulation_steps", "per_device_train_batch_size", "output_dir", "dtype", "model_init_kwargs"}
-            | {"accelerate_config", "num_processes"},
+            | {"accelerate_config", "num_processes", "dataloader_prefetch_factor"},
         ),
     ):
         variant = read_recipe(name)
@@ -238,3 +238,20 @@ def test_every_number_of_a_recipe_is_accounted_for():
 def test_an_unknown_recipe_names_the_known_ones():
     with pytest.raises(FileNotFoundError, match="No recipe 's5'; expected one of align, instruct, miniature/align"):
         recipe_path("s5")
+
+
+@pytest.mark.parametrize("name", FULL_SIZE)
+def test_recipes_with_several_sets_compose_batches_by_length(name, monkeypatch):
+    _, training, _, mixture, _ = parse(name, monkeypatch, "--use_cpu", "true")
+    assert training.length_column_name == "length"
+    if len(mixture.datasets) > 1:
+        assert (training.train_sampling_strategy, training.remove_unused_columns) == ("batch_rebalance", False)
+    else:
+        assert training.train_sampling_strategy == "random"
+
+
+@pytest.mark.parametrize("name", FULL_SIZE)
+def test_the_workers_prepare_all_batches_of_the_next_step(name):
+    options = read_recipe(name)
+    prepared = options["dataloader_num_workers"] * options.get("dataloader_prefetch_factor", 2)
+    assert prepared >= options["gradient_accumulation_steps"]

@@ -19,6 +19,7 @@ steps, and rows that cannot be learned from.
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,7 +31,7 @@ import yaml
 from safetensors.torch import load_file
 
 from ftfv import FTFVForConditionalGeneration
-from ftfv.training.data.dataset_folder import conversation_row
+from ftfv.training.data.dataset_folder import conversation_row, estimated_length
 from ftfv.training.data.frame_cache import cache_frames
 from ftfv.training.data.moving_shapes import write_dataset
 from ftfv.training.stages import run_stage, run_trl
@@ -47,6 +48,7 @@ IN_SMALL = {
     "bf16": False,
     "use_cpu": True,
     "dataloader_num_workers": 0,
+    "dataloader_prefetch_factor": None,
     "save_steps": 1,
 }
 TOWER = [f"vision_tower.encoder.layers.{layer}" for layer in (1, 2, 3)]
@@ -70,7 +72,8 @@ def add_text_rows(folder, number):
         for index in range(number)
     ]
     path = folder / "train.jsonl"
-    path.write_text(path.read_text() + "".join(json.dumps(row) + "\n" for row in rows))
+    lines = [json.dumps({**row, "length": estimated_length(row)}) + "\n" for row in rows]
+    path.write_text(path.read_text() + "".join(lines))
     return folder
 
 
@@ -157,7 +160,7 @@ def recipe_in_small(path, model, dataset, output, **options):
         "lora_target_modules": r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)",
         "lora_modules_to_save": ["model.multi_modal_projector", "model.temporal_encoding", *TOWER],
         "lora_dropout": 0.0,
-        "dataset_name": str(dataset),
+        "dataset_name": None if dataset is None else str(dataset),
         "max_length": None,
         "assistant_only_loss": True,
         "learning_rate": 1e-3,
@@ -200,6 +203,38 @@ def test_two_processes_equal_one_with_a_doubled_batch(image_model, mixture, tmp_
         torch.testing.assert_close(together[name], tensor, atol=5e-4, rtol=0, msg=name)
     difference = torch.cat([(together[name] - tensor).flatten() for name, tensor in alone.items()])
     assert difference.abs().mean() < 1e-6
+
+
+def test_batches_by_length_are_the_same_on_two_processes_and_after_an_interruption(
+    image_model, clips, pictures, tmp_path
+):
+    """Videos and pictures in sets of their own, of which TRL makes one; the second epoch is interrupted."""
+    options = {
+        "datasets": [{"path": str(clips)}, {"path": str(pictures)}],
+        "train_sampling_strategy": "batch_rebalance",
+        "remove_unused_columns": False,
+        "per_device_train_batch_size": 4,
+        "max_steps": 6,
+        "save_steps": 2,
+    }
+    media = tmp_path / "media"
+    shutil.copytree(clips, media)
+    shutil.copytree(pictures, media, dirs_exist_ok=True)
+    environment = {"FTFV_MEDIA_ROOT": str(media), "HF_DATASETS_CACHE": str(tmp_path / "cache")}
+
+    def train(name, **more):
+        more = {**options, "env": environment, **more}
+        run_trl(recipe_in_small(tmp_path / f"{name}.yaml", image_model, None, tmp_path / name, **more))
+        return weights(tmp_path / name)
+
+    whole = train("whole", gradient_accumulation_steps=2)
+    resumed = train(
+        "resumed", gradient_accumulation_steps=2, resume_from_checkpoint=str(tmp_path / "whole/checkpoint-4")
+    )
+    together = train("together", accelerate_config="multi_gpu", num_processes=2, mixed_precision="no")
+    for name, tensor in whole.items():
+        assert torch.equal(resumed[name], tensor), name
+        torch.testing.assert_close(together[name], tensor, atol=5e-4, rtol=0, msg=name)
 
 
 def test_kills_at_random_steps_end_in_the_same_weights(image_model, clips, tmp_path):

@@ -21,14 +21,21 @@ before.
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+
+from huggingface_hub import DatasetCard
 
 from .media import write_atomically, write_text
 
 
 CARD_NAME = "README.md"
 REQUEST_NAME = "request.json"
+
+# What media and text come to in `estimated_length`: a picture's 256 tokens, and 8 frames of 128, the paper's defaults.
+# The true number is known only with a model, its tokenizer and K; to put rows of like length together this is enough.
+IMAGE_TOKENS, VIDEO_TOKENS, CHARACTERS_PER_TOKEN = 256, 8 * 128, 4
 
 # Pictures by the suffixes of their files; anything else is a video.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -63,6 +70,8 @@ dataset_info:
     dtype: string
   - name: skill
     dtype: string
+  - name: length
+    dtype: int64
 ---
 
 {body}
@@ -109,6 +118,8 @@ def read_request(folder: str | Path) -> dict:
 def write_rows(folder: str | Path, split: str, rows: Iterable[Mapping], description: str | Callable[[], str]) -> None:
     """Writes the rows, one by one, and the card of a split. Called last: a folder with rows has all its media.
 
+    Each row also gets a column `length`, see [`estimated_length`]: the `length_column_name` of transformers' trainer.
+
     Args:
         folder (`str` or `Path`): the folder.
         split (`str`): name of the split.
@@ -121,13 +132,21 @@ def write_rows(folder: str | Path, split: str, rows: Iterable[Mapping], descript
         digest = hashlib.sha256()
         with temporary.open("wb") as stream:
             for row in rows:
-                line = json.dumps(row).encode() + b"\n"
+                line = json.dumps({**row, "length": estimated_length(row)}).encode() + b"\n"
                 digest.update(line)
                 stream.write(line)
         body = description() if callable(description) else description
         write_text(folder / CARD_NAME, _CARD.format(split=split, digest=digest.hexdigest(), body=body))
 
     write_atomically(folder / f"{split}.jsonl", write)
+
+
+def estimated_length(row: Mapping) -> int:
+    """About how many tokens a row has: 256 for a picture, 8 x 128 for a video, one for four characters of text."""
+    blocks = [block for message in row["messages"] for block in message["content"]]
+    media = {"image": IMAGE_TOKENS, "video": VIDEO_TOKENS}
+    characters = sum(len(block["text"]) for block in blocks if block["type"] == "text")
+    return sum(media.get(block["type"], 0) for block in blocks) + math.ceil(characters / CHARACTERS_PER_TOKEN)
 
 
 def read_rows(folder: str | Path) -> list[dict]:
@@ -142,6 +161,15 @@ def read_rows(folder: str | Path) -> list[dict]:
             f"{path} is not there: writing was interrupted. Write the data set again to complete it."
         )
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def read_columns(folder: str | Path) -> list[str] | None:
+    """Columns of a data set folder by its card; None where there is no card, or one that names no columns."""
+    card = Path(folder) / CARD_NAME
+    if not card.is_file():
+        return None
+    features = (DatasetCard.load(card).data.to_dict().get("dataset_info") or {}).get("features")
+    return None if features is None else [feature["name"] for feature in features]
 
 
 def media_kind(path: str) -> str:

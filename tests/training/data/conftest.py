@@ -21,11 +21,13 @@ from pathlib import Path
 import pytest
 
 from ftfv.training.data.convert import ConversionReport, convert
+from ftfv.training.data.dataset_folder import estimated_length
 
 
 @dataclass
 class Converted:
-    """A converted data set; in its rows `MEDIA` stands for the media root and `OUTPUT` for the folder written."""
+    """A converted data set; in its rows, here without `length`, `MEDIA` stands for the media root and `OUTPUT` for the
+    folder written."""
 
     report: ConversionReport
     rows: list[dict]
@@ -55,7 +57,9 @@ def convert_files(tmp_path: Path) -> Callable[..., Converted]:
         report = convert(source, given, tmp_path / "output", progress=False, **options)
         text = (tmp_path / "output/train.jsonl").read_text()
         text = text.replace(str(media_root), "MEDIA").replace(str(tmp_path / "output"), "OUTPUT")
-        return Converted(report, [json.loads(line) for line in text.splitlines()], tmp_path / "output")
+        rows = [json.loads(line) for line in text.splitlines()]
+        assert all(row.pop("length") == estimated_length(row) for row in rows)
+        return Converted(report, rows, tmp_path / "output")
 
     return run
 

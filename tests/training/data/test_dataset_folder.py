@@ -18,10 +18,12 @@ import pytest
 
 from ftfv.training.data.dataset_folder import (
     conversation_row,
+    estimated_length,
     media_block,
     media_kind,
     media_path,
     media_type,
+    read_columns,
     write_rows,
 )
 
@@ -44,7 +46,7 @@ def test_rows_written_anew_are_not_taken_from_the_cache(tmp_path):
 def test_columns_that_rows_lack_are_none(tmp_path):
     write_rows(tmp_path / "set", "train", [row(0, type="vqa")], "")
     (loaded,) = load(tmp_path / "set", tmp_path / "cache")
-    assert loaded == {**row(0, type="vqa"), "video_id": None, "skill": None}
+    assert loaded == {**row(0, type="vqa"), "video_id": None, "skill": None, "length": 1024 + 4}
 
 
 def test_rows_that_break_off_leave_nothing(tmp_path):
@@ -77,3 +79,19 @@ def test_media_of_a_row_with_a_system_turn(media, kind):
     made = conversation_row(media, [("a", "b"), ("c", "d")], system="Be brief.")
     assert [message["role"] for message in made["messages"]] == ["system", *["user", "assistant"] * 2]
     assert (media_path(made), media_type(made)) == (media, kind)
+
+
+@pytest.mark.parametrize(("media", "expected"), [("a.mp4", 1024), ("a.png", 256), (None, 0)])
+def test_lengths_are_of_media_and_all_text(media, expected):
+    assert estimated_length(conversation_row(media, [("a" * 8, "b")])) == expected + 3
+    made = conversation_row(media, [("a" * 8, "b"), ("c", "d" * 30)], system="e" * 10)
+    assert estimated_length(made) == expected + 13  # 50 characters
+
+
+def test_the_card_tells_the_columns(tmp_path):
+    write_rows(tmp_path / "set", "train", [row(0)], "")
+    columns = read_columns(tmp_path / "set")
+    assert columns == ["images", "messages", "id", "source", "type", "video_id", "skill", "length"]
+    assert read_columns(tmp_path) is None
+    (tmp_path / "README.md").write_text("# A set of somebody else's")
+    assert read_columns(tmp_path) is None

@@ -64,7 +64,7 @@ def test_rows_are_read_by_number(tmp_path):
     rows = [conversation_row(None, [("a", str(number))], id=str(number)) for number in range(3)]
     write_rows(tmp_path, "train", rows, "")
     for path in (tmp_path, tmp_path / "train.jsonl"):
-        assert [read_row(path, number) for number in range(3)] == rows
+        assert [read_row(path, number) for number in range(3)] == [{**row, "length": 1} for row in rows]
     for number in (3, -1):
         with pytest.raises(ValueError, match=f"Row {number} is asked for but '.*train.jsonl' has 3; expected 0 to 2"):
             read_row(tmp_path, number)
