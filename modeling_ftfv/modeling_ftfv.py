@@ -824,7 +824,7 @@ class FTFVModel(FTFVPreTrainedModel):
             options |= {"merge_patches": config.merge_patches, "merge_layers": config.merge_layers}
         outputs = []
         for chunk, clips in self._chunks(lengths):
-            if config.skip_unchanged_patches:
+            if "skip_unchanged_patches" in options:
                 options["clip_lengths"] = clips
             outputs.append(self.vision_tower(pixel_values[chunk], return_dict=True, **options, **kwargs))
         if options and (outputs[0].hidden_states is not None or outputs[0].attentions is not None):
