@@ -262,36 +262,36 @@ class CostCounter:
     def _vision(
         self, num_frames: int, tokens_per_frame: int, frame_size: int | None, all_query_outputs: bool
     ) -> Flops:
-        tower = self.model.model.vision_tower
         pixel_values = _frames(self.config, num_frames, frame_size)
-        outputs, tower_flops = self._tower_runs.get((num_frames, frame_size), ([], Counter()))
-        known = bool(outputs)
-        if known:
-            # Its outputs do not depend on K: later runs are given those of the first.
-            replayed = iter(outputs)
-            tower.forward = lambda *args, **kwargs: next(replayed)
-            hook = contextlib.nullcontext()
-        else:
-            hook = tower.register_forward_hook(lambda module, args, output: outputs.append(output))
-        try:
-            with hook, torch.no_grad(), self._counting("tower") as counter, _watch_adapter(self.model, counter):
+        with torch.no_grad(), self._counting("tower") as counter, _watch_adapter(self.model, counter):
+            with self._tower_runs_once(counter, (num_frames, frame_size)):
                 features = self.model.model.encode_media(
                     pixel_values_videos=pixel_values, tokens_per_frame=tokens_per_frame
                 )["video"]
+        if not all_query_outputs:
+            return counter.flops
+        with torch.no_grad(), self._counting("adapter") as adapter_counter:
+            _adapt_all_queries(self.model.model.multi_modal_projector, features.last_hidden_state[0])
+        return _of_tower(counter.flops) + adapter_counter.flops
+
+    @contextlib.contextmanager
+    def _tower_runs_once(self, counter: PartFlopCounter, video: tuple[int, int | None]) -> Iterator[None]:
+        """What the tower does, does not depend on K: later runs are given the outputs and FLOPs of the first one."""
+        tower = self.model.model.vision_tower
+        if video not in self._tower_runs:
+            outputs: list[Any] = []
+            with tower.register_forward_hook(lambda module, args, output: outputs.append(output)):
+                yield
+            self._tower_runs[video] = outputs, _of_tower(counter.flops)
+            return
+        outputs, flops = self._tower_runs[video]
+        replayed = iter(outputs)
+        tower.forward = lambda *args, **kwargs: next(replayed)
+        try:
+            yield
         finally:
-            if known:
-                del tower.forward
-        flops = counter.flops
-        if known:
-            flops += tower_flops
-        else:
-            tower_flops = Counter({key: count for key, count in flops.items() if key[0] == "tower"})
-            self._tower_runs[num_frames, frame_size] = outputs, tower_flops
-        if all_query_outputs:
-            with torch.no_grad(), self._counting("adapter") as counter:
-                _adapt_all_queries(self.model.model.multi_modal_projector, features.last_hidden_state[0])
-            flops = tower_flops + counter.flops
-        return flops
+            del tower.forward
+        counter.flops.update({key: count - counter.flops[key] for key, count in flops.items()})
 
     def _language(self, length: int, num_cached: int) -> tuple[Flops, int]:
         """FLOPs of reading `length` tokens behind `num_cached` others, and bytes of keys and values afterwards."""
@@ -462,6 +462,10 @@ def _cost(prompt: dict[str, int], flops: Flops, kv_cache_bytes: int) -> Cost:
         lm_head=flops["lm_head", "linear"],
         kv_cache_bytes=kv_cache_bytes,
     )
+
+
+def _of_tower(flops: Flops) -> Flops:
+    return Counter({key: count for key, count in flops.items() if key[0] == "tower"})
 
 
 def _meta(*shape: int, dtype: torch.dtype | None = None) -> torch.Tensor:
