@@ -404,7 +404,7 @@ class FTFVVisionEncoder(nn.Module):
             counts[: len(merging)] = merging
         for layer, count in zip(self.layers, counts, strict=True):
             rows, *groups = layer(rows, layout=layout, num_merged=count, **kwargs)
-            layout = PatchLayout(*groups, *layout[2:])
+            layout = layout._replace(sizes=groups[0], groups=groups[1])
         of_patches = layout.rows_of_patches()
         of_patches = of_patches.view(hidden_states.shape[:2]) if changed is None else of_patches[changed.sources]
         return rows.index_select(0, of_patches.flatten()).unflatten(0, of_patches.shape)
@@ -812,22 +812,22 @@ class FTFVModel(FTFVPreTrainedModel):
         """Patch tokens of all frames, those of a clip in one call of the tower."""
         config = self.config
         config.check_patch_options()
-        options: dict[str, Any] = {}
-        lengths = [1] * len(pixel_values)
-        # CODEPATH: the paper's models see all patches; skipping or merging some is a trade that the caller chooses,
+        # CODEPATH: the paper's models run all patches; skipping or merging some is a trade that the caller chooses,
         # and nothing that towers other than ours know.
         if config.skip_unchanged_patches:
-            options["skip_unchanged_patches"] = config.skip_unchanged_patches
-            lengths = clip_lengths(len(pixel_values), video_lengths)
+            share = config.skip_unchanged_patches
+            chunks = self._chunks(clip_lengths(len(pixel_values), video_lengths))
+            calls = [(frames, {"skip_unchanged_patches": share, "clip_lengths": clips}) for frames, clips in chunks]
+        else:
+            calls = [(frames, {}) for frames, _ in self._chunks([1] * len(pixel_values))]
         # CODEPATH: as above.
         if config.merge_patches:
-            options |= {"merge_patches": config.merge_patches, "merge_layers": config.merge_layers}
-        outputs = []
-        for chunk, clips in self._chunks(lengths):
-            if "skip_unchanged_patches" in options:
-                options["clip_lengths"] = clips
-            outputs.append(self.vision_tower(pixel_values[chunk], return_dict=True, **options, **kwargs))
-        if options and (outputs[0].hidden_states is not None or outputs[0].attentions is not None):
+            kwargs |= {"merge_patches": config.merge_patches, "merge_layers": config.merge_layers}  # type: ignore[misc]
+        outputs = [
+            self.vision_tower(pixel_values[frames], return_dict=True, **options, **kwargs) for frames, options in calls
+        ]
+        is_recorded = outputs[0].hidden_states is not None or outputs[0].attentions is not None
+        if is_recorded and any((config.skip_unchanged_patches, config.merge_patches)):
             raise ValueError(
                 "`output_hidden_states` or `output_attentions` is asked of a vision tower that does not run all "
                 "patches in all layers; expected neither. Leave them out, or set `config.skip_unchanged_patches` and "

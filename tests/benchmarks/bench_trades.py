@@ -33,8 +33,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
 from transformers.image_utils import SizeDict
 
 from ftfv import FTFVConfig, FTFVForConditionalGeneration, FTFVProcessor
@@ -42,6 +40,7 @@ from ftfv.evaluation.atomic_write import atomic_write
 from ftfv.evaluation.encoded_rows import answer_encoded_rows, encode_rows
 from ftfv.evaluation.plots import plot_accuracy_against_cost
 from ftfv.evaluation.scoring import NORMAL_QUANTILE, format_table
+from ftfv.modeling_ftfv.cost import cost
 from ftfv.training.data.dataset_folder import read_rows
 from ftfv.training.data.frame_cache import cache_frames
 from ftfv.training.data.moving_shapes.questions import IMAGE_SKILLS, TEMPORAL_SKILLS
@@ -87,7 +86,7 @@ class Trade:
 TRADES = (
     Trade("nothing"),
     *(Trade("smaller frames", scale=scale) for scale in (5 / 6, 2 / 3, 1 / 2)),
-    *(Trade("skipping", skip=share) for share in (0.25, 0.5, 0.75, 0.9)),
+    *(Trade("skipping", skip=share) for share in (0.25, 0.5, 0.75, 0.9, 0.92, 0.95)),
     *(Trade("merging", merge=share) for share in (0.25, 0.5, 0.75)),
     Trade("merging early", merge=0.5, depth=0.5),
     Trade("merging early", merge=0.75, depth=0.5),
@@ -97,7 +96,10 @@ TRADES = (
     Trade("skipping and merging", skip=0.9, merge=0.75),
     Trade("skipping and merging early", skip=0.75, merge=0.5, depth=0.5),
     Trade("skipping and merging early", skip=0.9, merge=0.5, depth=0.5),
-    Trade("skipping and merging early", skip=0.9, merge=0.5, depth=0.25),
+    Trade("skipping and merging early", skip=0.9, merge=0.62, depth=0.5),
+    Trade("skipping and merging early", skip=0.9, merge=0.7, depth=0.75),
+    Trade("skipping and merging early", skip=0.92, merge=0.5, depth=0.5),
+    Trade("skipping and merging early", skip=0.95, merge=0.5, depth=0.5),
     Trade("smaller frames and others", scale=5 / 6, skip=0.75),
     Trade("smaller frames and others", scale=5 / 6, skip=0.9),
     Trade("smaller frames and others", scale=2 / 3, skip=0.75),
@@ -171,24 +173,17 @@ def set_trade(config: FTFVConfig, trade: Trade) -> None:
 @cache
 def count_teraflops(trade: Trade) -> dict[str, float]:
     """FLOPs of a question about a clip by part in 10^12, in the paper's sizes with LoRA merged."""
-    config = FTFVConfig(attn_implementation="eager")
+    config = FTFVConfig()
     set_trade(config, trade)
-    with torch.device("meta"):
-        model = FTFVForConditionalGeneration(config)
     side = trade.frame_size(config.vision_config.image_size, config.vision_config.patch_size)
-    pixel_values = torch.empty(1, config.num_frames, 3, side, side, device="meta")
-    length = config.num_frames * TOKENS_PER_FRAME + TEXT_TOKENS
-    embeddings = torch.empty(1, length, config.text_config.hidden_size, device="meta")
-    # A mask of four axes is taken as it is; transformers would look for a reason to make one.
-    mask = torch.zeros(1, 1, length, length, device="meta")
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        model.model.get_video_features(pixel_values, tokens_per_frame=TOKENS_PER_FRAME)
-        outputs = model.model.language_model(inputs_embeds=embeddings, attention_mask=mask, use_cache=False)
-        model.lm_head(outputs.last_hidden_state)
-    counts = {name.rsplit(".", 1)[-1]: sum(flops.values()) for name, flops in counter.get_flop_counts().items()}
-    parts = {"tower": "FTFVVisionModel", "adapter": "FTFVAdapter", "language model": "LlamaModel", "head": "Linear"}
-    return {part: counts[name] / 1e12 for part, name in parts.items()}
+    counted = cost(config, tokens_per_frame=TOKENS_PER_FRAME, frame_size=side, num_text_tokens=TEXT_TOKENS)
+    parts = {
+        "tower": counted.tower_linear + counted.tower_attention,
+        "adapter": counted.adapter_linear + counted.adapter_attention,
+        "language model": counted.language_linear + counted.language_attention,
+        "head": counted.lm_head,
+    }
+    return {part: flops / 1e12 for part, flops in parts.items()}
 
 
 def write_report(output: Path, results: Mapping[str, Any]) -> None:
