@@ -96,7 +96,7 @@ TRADES = (
     Trade("skipping and merging", skip=0.9, merge=0.75),
     Trade("skipping and merging early", skip=0.75, merge=0.5, depth=0.5),
     Trade("skipping and merging early", skip=0.9, merge=0.5, depth=0.5),
-    Trade("skipping and merging early", skip=0.9, merge=0.62, depth=0.5),
+    Trade("skipping and merging early", skip=0.9, merge=0.55, depth=0.5),
     Trade("skipping and merging early", skip=0.9, merge=0.7, depth=0.75),
     Trade("skipping and merging early", skip=0.92, merge=0.5, depth=0.5),
     Trade("skipping and merging early", skip=0.95, merge=0.5, depth=0.5),
