@@ -47,11 +47,13 @@ test-slow: $(INSTALLED) ## run the tests that take minutes or download packages
 hf-suite: $(INSTALLED) ## run the common tests of Hugging Face, downloaded from the package index
 	$(TEST_ENVIRONMENT) $(BIN)/python tests/hf_suite/run.py $(VENV)/hf_suite
 
-bench: $(INSTALLED) ## measure decoders, the adapter, ten questions about one clip, and FTFV beside other video models
+bench: $(INSTALLED) ## measure decoders, adapter, questions, FTFV beside other video models, and training (half an hour)
 	$(BIN)/python tests/benchmarks/bench_decoding.py
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/bench_sampler.py
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/bench_questions.py
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/bench_models.py --output bench/models.json
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/bench_training.py padding
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/bench_training.py waiting
 
 style: $(INSTALLED) ## mend imports and formatting, then check as `quality` does
 	$(BIN)/ruff check --fix .
