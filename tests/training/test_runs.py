@@ -118,6 +118,9 @@ def sequence(image_model, clips, pictures, mixture, tmp_path_factory):
     for recipe, (before, data) in starts.items():
         start = image_model if before is None else folders[before][1]
         overrides = dict(IN_SMALL)
+        if data is mixture:
+            # Sixteen rows of 24: four might be without a video, and leave the temporal encoding as it was.
+            overrides["gradient_accumulation_steps"] = 4
         if recipe != "align":
             overrides["lora_modules_to_save"] = ["model.multi_modal_projector", *TOWER]
             if recipe not in ("pretrain", "instruct"):
