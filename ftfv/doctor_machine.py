@@ -255,7 +255,7 @@ def check_decoder(name: str, clips: dict[str, Path]) -> str:
     for clip_format, clip in clips.items():
         try:
             frames = np.asarray(READERS[name](str(clip)).frames_at(indices))
-        except Exception:
+        except Exception:  # decoders have no error in common for a format that they do not read
             left.append(clip_format)
             continue
         greys = frames.reshape(len(frames), -1).mean(axis=1)

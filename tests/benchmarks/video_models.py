@@ -16,6 +16,7 @@ The models that `bench_models.py` compares, at the sizes of their 7B-class check
 and the inputs of a question about one video.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -91,7 +92,7 @@ FULL = Size()
 REDUCED = Size(width=4, depth=8, vocabulary=32)
 
 
-class VideoModel:
+class VideoModel(ABC):
     """
     A model for video questions as transformers runs it.
 
@@ -105,8 +106,9 @@ class VideoModel:
     architecture: ClassVar[type[PreTrainedModel]]
     frame_size: ClassVar[int]
 
+    @abstractmethod
     def config(self, size: Size) -> PreTrainedConfig:
-        raise NotImplementedError
+        """The configuration of the model at a size."""
 
     def build(self, size: Size, device: str, dtype: torch.dtype, attention: str) -> PreTrainedModel:
         """The model with random weights, for inference."""
