@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from tqdm import tqdm
-from transformers import BatchFeature
+from transformers import BatchFeature, LogitsProcessor, LogitsProcessorList
 
 from ..modeling_ftfv.configuration_ftfv import TOKEN_SAMPLERS
 from ..modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration, FTFVPreTrainedModel
@@ -246,11 +246,16 @@ def shuffled_order(num_frames: int, key: str) -> np.ndarray:
             f"A video of {num_frames} frame cannot be shuffled ({key!r}); expected at least 2. Ask for more frames, "
             "or leave the row out of the floor."
         )
-    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]))
+    rng = random_generator(key)
     order = rng.permutation(num_frames)
     while (order == np.arange(num_frames)).all():
         order = rng.permutation(num_frames)
     return order
+
+
+def random_generator(key: str) -> np.random.Generator:
+    """Random numbers that depend on `key` only."""
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]))
 
 
 def generate(
@@ -260,6 +265,7 @@ def generate(
     *,
     max_new_tokens: int,
     seed: int,
+    logits_processor: Sequence[LogitsProcessor] = (),
 ) -> list[str]:
     """Greedy answers to a batch of left-padded prompts; `seed` is that of random token samplers."""
     inputs = BatchFeature(dict(inputs)).to(model.device)
@@ -271,6 +277,7 @@ def generate(
             do_sample=False,
             num_beams=1,
             pad_token_id=processor.tokenizer.pad_token_id,
+            logits_processor=LogitsProcessorList(logits_processor),
         )
     return processor.batch_decode(generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 

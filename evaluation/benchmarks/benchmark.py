@@ -33,7 +33,7 @@ class Question:
         answer (`str`): The truth: a letter where there are options, text where the answer is open.
         options (`tuple[str, ...]`): Texts of the options, `A` first; none where the answer is open.
         video (`str`, *optional*): Path of a video, or of a folder of frames.
-        image (`str` or `bytes`, *optional*): Path or content of an image file.
+        image (`str`, `bytes` or `PIL.Image.Image`, *optional*): Path or content of an image file, or an image.
         clip (`tuple[float, float]`, *optional*): Part of the video that is asked about, in seconds.
         frame_rate (`float`, *optional*): Frames per second of a folder of frames.
         unit (`str`, *optional*): Questions of one unit count as one, right only if all are (MMBench's rotations);
@@ -47,7 +47,7 @@ class Question:
     answer: str
     options: tuple[str, ...] = ()
     video: str | None = None
-    image: str | bytes | None = field(default=None, repr=False)
+    image: Any = field(default=None, repr=False)
     clip: tuple[float, float] | None = None
     frame_rate: float | None = None
     unit: str | None = None
@@ -61,7 +61,9 @@ class Question:
     @property
     def media(self) -> Any:
         """What questions about the same part of the same video, or about the same image, have in common."""
-        return (self.video, self.clip) if self.video is not None else self.image
+        if self.video is not None:
+            return self.video, self.clip
+        return self.image if isinstance(self.image, (str, bytes)) else id(self.image)
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,15 @@ class Answered:
         text (`str`): What the model generated, without what its turn was made to begin with; may be empty.
         letter_log_probs (`Mapping[str, float]`, *optional*): Log probability of each option's letter as the first
             token of the answer; None where the tokenizer cannot tell the letters apart, or there are no options.
+        unreadable (`str`, *optional*): Why video or image could not be read, so that the model was not asked. Such an
+            answer is wrong by every rule.
         reply (`str`, *optional*): What a judge said about it; None where none was asked.
     """
 
     question: Question
     text: str
     letter_log_probs: Mapping[str, float] | None = None
+    unreadable: str | None = None
     reply: str | None = None
 
 
@@ -122,6 +127,7 @@ class Benchmark(ABC):
     Attributes:
         name (`str`): As the command line calls it: `"mvbench"`.
         title (`str`): As tables call it: `"MVBench"`.
+        hub_id (`str`, *optional*): Data set on the Hub that holds it, for entries in `.eval_results/`.
         tasks (`tuple[str, ...]`): Tasks of the complete benchmark; fewer in the files make totals incomplete.
         rules (`Mapping[str, Rule]`): Ways to count answers, by column; the first is the official one.
         totals (`Mapping[str, Total]`): Totals by the name that the paper's tables give them.
@@ -132,6 +138,7 @@ class Benchmark(ABC):
 
     name: str
     title: str
+    hub_id: str | None = None
     tasks: tuple[str, ...] = ()
     rules: Mapping[str, Rule]
     totals: Mapping[str, Total]
