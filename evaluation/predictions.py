@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Answers in a file as they come: what an interrupted run goes on from, and what is scored again without asking again."""
+"""Answers in a file as they come: what an interrupted run goes on from, and what is scored again at no cost."""
 
 import json
 import os
