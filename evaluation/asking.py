@@ -150,9 +150,7 @@ def ask_questions(
     with evaluating(model), tqdm(total=len(questions), desc=description, disable=not progress) as bar:
         for number, batch in enumerate(batch_questions(questions, batch_size)):
             todo = [
-                setting
-                for setting in settings
-                if not all(question.id in known.get(setting, ()) for question in batch)
+                setting for setting in settings if not all(question.id in known.get(setting, ()) for question in batch)
             ]
             # What the next batch does not ask about is let go.
             seen = {key: value for key, value in seen.items() if key[0] in {question.media for question in batch}}
@@ -311,7 +309,8 @@ def _answer(
         log_probs = None
         if ids is not None:
             values = recorder.log_probs[row, ids].tolist()  # type: ignore[index]
-            log_probs = dict(zip(question.letters, values, strict=True))
+            # Rounded here, so that what is read from a file is what was written.
+            log_probs = {letter: round(value, 6) for letter, value in zip(question.letters, values, strict=True)}
         answers.append(Answered(question, text.strip(), log_probs))
     return answers
 

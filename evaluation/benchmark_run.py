@@ -1,0 +1,146 @@
+# Copyright 2026 The FTFV Authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""One benchmark from questions to figures: asks what has not been answered yet, has it judged, and counts."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
+from ..processing.processing_ftfv import FTFVProcessor
+from .asking import Setting, ask_questions
+from .benchmark_scores import columns_to_dict, score_answers
+from .benchmarks.benchmark import Answered, Benchmark, Question
+from .predictions import PredictionFile
+
+
+# From answers and the file for a judge's replies to the same answers with them.
+Judge = Callable[[Sequence[Answered], Path], list[Answered]]
+
+
+def run_benchmark(
+    benchmark: Benchmark,
+    questions: Sequence[Question],
+    settings: Sequence[Setting],
+    folder: Path,
+    *,
+    model_origin: Mapping[str, Any],
+    load_model: Callable[[], tuple[FTFVForConditionalGeneration, FTFVProcessor]],
+    prompt: Callable[[Question], str] | None = None,
+    judge: Judge | None = None,
+    batch_size: int = 16,
+    seed: int = 0,
+    count_unreadable: bool = False,
+) -> dict[str, Any]:
+    """
+    Evaluates a model on a benchmark. What `folder` already holds of the same model, settings and prompts is not done
+    again, so an interrupted run goes on where it was, and other rules are applied to the same answers.
+
+    Args:
+        benchmark (`Benchmark`): The benchmark.
+        questions (`Sequence[Question]`): Its questions, from `benchmark.read`.
+        settings (`Sequence[Setting]`): Ways to ask.
+        folder (`Path`): Where answers and replies of a judge are, a file for each setting.
+        model_origin (`Mapping[str, Any]`): What tells the model from others, in plain JSON types.
+        load_model (`Callable`): Returns model and processor; called once, and only where something is to be asked.
+        prompt (`Callable`, *optional*): From a question to the user's turn, the benchmark's own if not given. One's
+            own comes without the benchmark's system message and beginning of the answer.
+        judge (`Judge`, *optional*): Has answers judged.
+        batch_size (`int`, *optional*, defaults to 16): Questions that are generated together.
+        seed (`int`, *optional*, defaults to 0): Of shuffled and random frames, random token samplers and intervals.
+        count_unreadable (`bool`, *optional*, defaults to `False`): Whether media that cannot be read are counted as
+            wrong answers, instead of an error.
+
+    Returns:
+        `dict` in plain JSON types: what was asked (`title`, `questions`, `media`, hashes) and under `settings`, by the
+        name of the setting, `setting` and `columns` from [`columns_to_dict`].
+
+    Raises:
+        ValueError: answers in `folder` are of another origin; or as [`ask_questions`] does.
+    """
+    asking = {
+        "system": benchmark.system if prompt is None else "",
+        "response_prefix": benchmark.response_prefix if prompt is None else "",
+        "max_new_tokens": benchmark.max_new_tokens,
+    }
+    prompt = prompt or benchmark.prompt
+    described = {
+        "title": benchmark.title,
+        "questions": len(questions),
+        "media": len({question.media for question in questions}),
+        "questions_sha256": _hash([_describe(question) for question in questions]),
+        "prompts_sha256": _hash([asking["system"], asking["response_prefix"], *map(prompt, questions)]),
+        "prompt_example": prompt(questions[0]) if questions else "",
+        **asking,
+    }
+    origin = {
+        "benchmark": benchmark.name,
+        "model": dict(model_origin),
+        "seed": seed,
+        **{name: described[name] for name in ("questions_sha256", "prompts_sha256", "max_new_tokens")},
+    }
+    files = {
+        setting: PredictionFile(folder / f"{setting.name}.jsonl", {**origin, "setting": asdict(setting)}, questions)
+        for setting in settings
+    }
+    if any(file.missing(questions) for file in files.values()):
+        model, processor = load_model()
+        for setting, answers in ask_questions(
+            model,
+            processor,
+            questions,
+            prompt,
+            settings,
+            **asking,
+            batch_size=batch_size,
+            seed=seed,
+            known={setting: set(file.answers) for setting, file in files.items()},
+            count_unreadable=count_unreadable,
+            description=f"  {benchmark.title}",
+        ):
+            files[setting].append(answers)
+    results = {}
+    for setting, file in files.items():
+        answered = [file.answers[question.id] for question in questions]
+        if judge is not None:
+            answered = judge(answered, folder / f"{setting.name}.judged.jsonl")
+        results[setting.name] = {
+            "setting": asdict(setting),
+            "columns": columns_to_dict(score_answers(benchmark, answered, seed)),
+            "unreadable": sum(one.unreadable is not None for one in answered),
+            "empty": sum(not one.text and one.unreadable is None for one in answered),
+        }
+    return {**described, "settings": results}
+
+
+def _describe(question: Question) -> dict[str, Any]:
+    """What a question is, without where its files are, so that moved data sets stay the same."""
+    described = {
+        "id": question.id,
+        "task": question.task,
+        "question": question.question,
+        "options": question.options,
+        "answer": question.answer,
+        "clip": question.clip,
+    }
+    if question.video is not None:
+        described["video"] = Path(question.video).name
+    return described
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
