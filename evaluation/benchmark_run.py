@@ -16,7 +16,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,21 @@ from .asking import Setting, ask_questions
 from .benchmark_scores import columns_to_dict, score_answers
 from .benchmarks.benchmark import Answered, Benchmark, Question
 from .predictions import PredictionFile
+
+
+@dataclass(frozen=True)
+class BenchmarkRun:
+    """
+    What [`run_benchmark`] did.
+
+    Attributes:
+        document (`dict[str, Any]`): In plain JSON types, what was asked (`title`, `questions`, `media`, hashes) and
+            under `settings`, by the name of the setting, `setting` and `columns` from [`columns_to_dict`].
+        answers (`dict[Setting, list[Answered]]`): The answers, in the order of the questions.
+    """
+
+    document: dict[str, Any]
+    answers: dict[Setting, list[Answered]]
 
 
 # From answers and the file for a judge's replies to the same answers with them.
@@ -45,7 +60,7 @@ def run_benchmark(
     batch_size: int = 16,
     seed: int = 0,
     count_unreadable: bool = False,
-) -> dict[str, Any]:
+) -> BenchmarkRun:
     """
     Evaluates a model on a benchmark. What `folder` already holds of the same model, settings and prompts is not done
     again, so an interrupted run goes on where it was, and other rules are applied to the same answers.
@@ -65,10 +80,6 @@ def run_benchmark(
         count_unreadable (`bool`, *optional*, defaults to `False`): Whether media that cannot be read are counted as
             wrong answers, instead of an error.
 
-    Returns:
-        `dict` in plain JSON types: what was asked (`title`, `questions`, `media`, hashes) and under `settings`, by the
-        name of the setting, `setting` and `columns` from [`columns_to_dict`].
-
     Raises:
         ValueError: answers in `folder` are of another origin; or as [`ask_questions`] does.
     """
@@ -80,6 +91,7 @@ def run_benchmark(
     prompt = prompt or benchmark.prompt
     described = {
         "title": benchmark.title,
+        "rules": list(benchmark.rules),
         "questions": len(questions),
         "media": len({question.media for question in questions}),
         "questions_sha256": _hash([_describe(question) for question in questions]),
@@ -99,7 +111,7 @@ def run_benchmark(
     }
     if any(file.missing(questions) for file in files.values()):
         model, processor = load_model()
-        for setting, answers in ask_questions(
+        for setting, batch in ask_questions(
             model,
             processor,
             questions,
@@ -112,19 +124,32 @@ def run_benchmark(
             count_unreadable=count_unreadable,
             description=f"  {benchmark.title}",
         ):
-            files[setting].append(answers)
-    results = {}
+            files[setting].append(batch)
+    results, answers = {}, {}
     for setting, file in files.items():
         answered = [file.answers[question.id] for question in questions]
-        if judge is not None:
-            answered = judge(answered, folder / f"{setting.name}.judged.jsonl")
+        if judge is not None and "judge_error" not in described:
+            try:
+                answered = _judged(benchmark, judge, answered, folder / f"{setting.name}.judged.jsonl")
+            except ConnectionError as error:
+                # What needs no judge is counted nevertheless.
+                described["judge_error"] = str(error)
+        answers[setting] = answered
         results[setting.name] = {
             "setting": asdict(setting),
             "columns": columns_to_dict(score_answers(benchmark, answered, seed)),
             "unreadable": sum(one.unreadable is not None for one in answered),
             "empty": sum(not one.text and one.unreadable is None for one in answered),
         }
-    return {**described, "settings": results}
+    return BenchmarkRun({**described, "settings": results}, answers)
+
+
+def _judged(benchmark: Benchmark, judge: Judge, answers: Sequence[Answered], path: Path) -> list[Answered]:
+    asked = [one for one in answers if one.unreadable is None and benchmark.needs_judge(one)]
+    if not asked:
+        return list(answers)
+    replied = {one.question.id: one for one in judge(asked, path)}
+    return [replied.get(one.question.id, one) for one in answers]
 
 
 def _describe(question: Question) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def _score(benchmark: Benchmark, rule: Rule, answers: Sequence[Answered], seed: 
         clusters = np.array([str(answered.question.media) for answered, _ in by_task[task]])
         draws[task] = resample(values, clusters, NUM_DRAWS, seed)
         unparsed = sum(not verdict.parsed for _, verdict in by_task[task])
-        tasks[task] = Figure(float(values.mean()), *interval(draws[task]), len(values), unparsed)
+        tasks[task] = _figure(float(values.mean()), draws[task], len(values), unparsed)
         # Tasks are drawn independently of each other.
         seed += 1
     totals = {name: _total(benchmark, total, tasks, draws) for name, total in benchmark.totals.items()}
@@ -162,10 +162,16 @@ def _total(
         weights = weights / weights.sum()
     values = np.array([tasks[task].value for task in counted])
     resampled = weights @ np.stack([draws[task] for task in counted])
-    return Figure(
+    return _figure(
         float(weights @ values),
-        *interval(resampled),
+        resampled,
         sum(tasks[task].count for task in counted),
         sum(tasks[task].unparsed for task in counted),
         tuple(task for task in expected if task not in tasks),
     )
+
+
+def _figure(value: float, draws: np.ndarray, *others: Any) -> Figure:
+    low, high = interval(draws)
+    # Rounding, or few clusters, must not leave a value outside its own interval.
+    return Figure(value, min(low, value), max(high, value), *others)

@@ -159,3 +159,7 @@ class Benchmark(ABC):
     @abstractmethod
     def prompt(self, question: Question) -> str:
         """Text of the user's turn."""
+
+    def needs_judge(self, answered: Answered) -> bool:
+        """Whether a judge has anything to say about an answer; as a rule about open ones."""
+        return not answered.question.options
