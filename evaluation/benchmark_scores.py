@@ -128,9 +128,10 @@ def columns_from_dict(columns: Mapping[str, Any]) -> dict[str, Column]:
 
 
 def _score(benchmark: Benchmark, rule: Rule, answers: Sequence[Answered], seed: int) -> Column | None:
-    units = unit_values(rule, answers)
-    if not units:
+    readable = [answered for answered in answers if answered.unreadable is None]
+    if readable and all(rule(answered) is None for answered in readable):
         return None
+    units = unit_values(rule, answers)
     by_task: dict[str, list[tuple[Answered, Verdict]]] = {}
     for answered, verdict in units.values():
         by_task.setdefault(answered.question.task, []).append((answered, verdict))

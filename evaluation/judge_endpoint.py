@@ -185,7 +185,7 @@ class EndpointJudge:
         if isinstance(error, openai.APITimeoutError):
             tries = self._client.max_retries + 1
             return ConnectionError(
-                f"{judge} gave no answer within {self._client.timeout:g} seconds in {tries} tries; see whether the "
+                f"{judge} gave no answer within {self._client.timeout:g} seconds (tries: {tries}); see whether the "
                 f"server is overloaded, {again}."
             )
         if isinstance(error, openai.APIConnectionError):

@@ -16,6 +16,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,7 @@ def _encode_video(
     if shuffled:
         order = torch.arange(num_frames)
         if num_frames > 1:
-            order = torch.from_numpy(shuffled_order(num_frames, f"{seed} {question.media}"))
+            order = torch.from_numpy(shuffled_order(num_frames, _random_key(question, seed)))
         if model.config.skip_unchanged_patches:
             # What the tower leaves out of a frame depends on the frame before it.
             encoded[True] = _as_frames(model.get_video_features(pixels[:, order]))
@@ -170,7 +171,7 @@ def _adapt(model: FTFVForConditionalGeneration, states: torch.Tensor) -> Encoded
 
 def random_frame(processor: FTFVProcessor, question: Question, seed: int) -> Image.Image:
     """One frame of a video, or of the clip of it that is asked about, each with the same probability."""
-    generator = random_generator(f"{seed} {question.media}")
+    generator = random_generator(_random_key(question, seed))
 
     def sample(metadata: Any, **kwargs: Any) -> np.ndarray:
         metadata.fps = metadata.fps or question.frame_rate
@@ -182,6 +183,11 @@ def random_frame(processor: FTFVProcessor, question: Question, seed: int) -> Ima
     [video] = make_list_of_videos(question.video)
     frames, _ = processor.video_processor.fetch_videos(video, sample)
     return Image.fromarray(np.asarray(frames[0]))
+
+
+def _random_key(question: Question, seed: int) -> str:
+    """Of the name of the video and not of its folder, so that a data set may be moved."""
+    return f"{seed} {Path(str(question.video)).name} {question.clip}"
 
 
 def open_image(question: Question) -> Image.Image:

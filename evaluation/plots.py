@@ -29,8 +29,8 @@ from .scoring import Score
 # From the palette of Okabe and Ito, which people with any colour vision can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 DOTS_PER_INCH = 120
-# The whole palette but its yellow, which is faint on white.
-_CURVES = (
+# Colours and markers of curves: the whole palette but its yellow, which is faint on white.
+CURVES = (
     ("#000000", "o"),
     (BLUE, "s"),
     (ORANGE, "^"),
@@ -40,7 +40,7 @@ _CURVES = (
     ("#56B4E9", "X"),
     (GREY, "*"),
 )
-MAX_CURVES = len(_CURVES)
+MAX_CURVES = len(CURVES)
 # Least distance between the labels at the right of a panel, in units of accuracy.
 LABEL_DISTANCE = 0.13
 
@@ -163,7 +163,7 @@ def plot_cells(
         panel.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         panel.set_title(skill.replace("_", " "), fontsize=12)
         panel.set_yticks(heights, list(cells))
-        _tidy(panel)
+        tidy(panel)
     panels[0].invert_yaxis()
     handles, labels = panels[0].get_legend_handles_labels()
     legend = figure.legend(
@@ -200,7 +200,7 @@ def plot_cells_by_tokens_per_frame(
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(skills), sharey=True, squeeze=False)[0]
     for panel, (skill, curves) in zip(panels, skills.items(), strict=True):
-        for (name, curve), (colour, marker) in zip(curves.items(), _CURVES, strict=False):
+        for (name, curve), (colour, marker) in zip(curves.items(), CURVES, strict=False):
             counts = sorted(curve)
             means = [sum(curve[count]) / len(curve[count]) for count in counts]
             panel.plot(counts, means, color=colour, marker=marker, markersize=5, linewidth=1.8, label=name)
@@ -213,7 +213,7 @@ def plot_cells_by_tokens_per_frame(
         panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         panel.set_xlabel("K, tokens kept per frame (log scale)")
         panel.set_title(skill.replace("_", " "), fontsize=12)
-        _tidy(panel)
+        tidy(panel)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, title=title, title_fontsize=13, loc="outside upper center", ncols=4, frameon=False)
     with atomic_write(path) as temporary:
@@ -247,7 +247,7 @@ def plot_accuracy_against_cost(
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(skills), sharey=True, squeeze=False)[0]
     for panel, skill in zip(panels, skills, strict=True):
-        for (kind, settings), (colour, marker) in zip(points.items(), _CURVES, strict=False):
+        for (kind, settings), (colour, marker) in zip(points.items(), CURVES, strict=False):
             settings = sorted(settings, key=lambda setting: setting[1])
             costs = [cost for _, cost, _ in settings]
             seeds = [scores[skill] for _, _, scores in settings]
@@ -271,7 +271,7 @@ def plot_accuracy_against_cost(
         panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         panel.set_xlabel(cost_label)
         panel.set_title(skill.replace("_", " "), fontsize=12)
-        _tidy(panel)
+        tidy(panel)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, title=title, title_fontsize=13, loc="outside upper center", ncols=4, frameon=False)
     with atomic_write(path) as temporary:
@@ -324,7 +324,7 @@ def _draw_skill(
     panel.set_yticks([0, 0.25, 0.5, 0.75, 1.0])
     panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     panel.set_ylabel(skill.replace("_", " "), fontsize=12)
-    _tidy(panel)
+    tidy(panel)
 
 
 def _draw_cost(panel: Axes, cost: Mapping[int, float], label: str) -> None:
@@ -336,10 +336,11 @@ def _draw_cost(panel: Axes, cost: Mapping[int, float], label: str) -> None:
     panel.set_ylim(0, 1.3 * max(cost.values()))
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_quantity(value)))
     panel.set_ylabel(label, fontsize=12)
-    _tidy(panel)
+    tidy(panel)
 
 
-def _tidy(panel: Axes) -> None:
+def tidy(panel: Axes) -> None:
+    """Takes away the frame at the top and right of a panel, and puts a pale grid behind what it shows."""
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(axis="both", color="#DDDDDD", linewidth=0.7)
     panel.set_axisbelow(True)

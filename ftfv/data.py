@@ -77,6 +77,15 @@ def _add_moving_shapes(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--cache", action="store_true", help="also decode the clips once, to OUTPUT/cached, to train on these"
     )
+    parser.add_argument(
+        "--as",
+        dest="formats",
+        metavar="FORMAT,...",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        help="write the clips of a validation or test split in these formats, too, each to OUTPUT/FORMAT, for `ftfv "
+        "eval`: mvbench, video_qa, own",
+    )
     parser.set_defaults(run_data=_write_moving_shapes)
 
 
@@ -142,7 +151,13 @@ def _read_weights(text: str) -> dict[str, float]:
 def _write_moving_shapes(args: argparse.Namespace) -> None:
     from .training.data.frame_cache import cache_frames
     from .training.data.moving_shapes import write_dataset, write_evaluation_set
+    from .training.data.moving_shapes.benchmark_files import FORMATS
 
+    unknown = [name for name in args.formats if name not in FORMATS]
+    if unknown:
+        raise ValueError(f"--as is {unknown[0]!r}; expected some of {', '.join(FORMATS)}.")
+    if args.formats and args.split == "train":
+        raise ValueError("--as is for evaluation sets; give --split validation or --split test.")
     if args.split == "train":
         folder = write_dataset(
             args.output,
@@ -164,6 +179,8 @@ def _write_moving_shapes(args: argparse.Namespace) -> None:
             seed=args.seed,
             split=args.split,
         )
+    for name in args.formats:
+        print(FORMATS[name](folder, folder / name))
     if args.cache:
         folder = cache_frames(folder)
     print(folder)

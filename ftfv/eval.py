@@ -234,7 +234,9 @@ def own_prompt(template: str) -> "Callable[[Question], str]":
     except ValueError as error:
         raise ValueError(f"--prompt is {template!r}: {error}. Write a brace as two.") from None
     if "question" not in names or not names <= {"question", "options"}:
-        raise ValueError(f"--prompt is {template!r}; expected {{question}} and perhaps {{options}} in it, and no others.")
+        raise ValueError(
+            f"--prompt is {template!r}; expected {{question}} and perhaps {{options}} in it, and no others."
+        )
 
     def prompt(question: "Question") -> str:
         options = [f"({letter}) {option}" for letter, option in zip(question.letters, question.options, strict=True)]

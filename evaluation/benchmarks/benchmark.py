@@ -102,7 +102,8 @@ class Verdict:
     parsed: bool = True
 
 
-# None where the rule does not apply: there is no judge's reply, or there are no log probabilities.
+# None where the rule does not apply and the answer is left out of its count: there is no judge's reply, there are no
+# log probabilities, or the rule leaves out empty answers (lmms-eval's for MVBench).
 Rule = Callable[[Answered], Verdict | None]
 
 

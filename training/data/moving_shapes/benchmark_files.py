@@ -15,7 +15,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +129,11 @@ def _texts(row: Mapping[str, Any]) -> tuple[str, str]:
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
+
+
+# Each with the folder of an evaluation set and the one to write.
+FORMATS: Mapping[str, Callable[[Path, Path], Path]] = {
+    "mvbench": write_mvbench,
+    "video_qa": write_video_qa,
+    "own": write_own_questions,
+}
