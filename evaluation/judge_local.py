@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from transformers import (
@@ -65,7 +66,7 @@ class LocalJudge:
         path = os.fspath(folder_or_id)
         try:
             tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto", local_files_only=True)
+            model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto", local_files_only=True)
         except OSError as error:
             raise FileNotFoundError(
                 f"No language model {path!r} on this machine; expected a model folder, or the id of a downloaded "
@@ -105,7 +106,7 @@ class LocalJudge:
         )
         for start in range(0, len(order), self._batch_size):
             batch = order[start : start + self._batch_size]
-            inputs = self._tokenizer.apply_chat_template(
+            inputs: Any = self._tokenizer.apply_chat_template(
                 [conversations[index] for index in batch],
                 add_generation_prompt=True,
                 tokenize=True,
