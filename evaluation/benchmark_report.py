@@ -33,8 +33,8 @@ LEVELS = ("Exc", "Prior", "Dec", "All")
 PAPER_COLUMNS: Mapping[str, tuple[str, tuple[str, ...], str]] = {
     "Ehub": ("lvlm_ehub", ("official",), "Ehub"),
     "MMB": ("mmbench_en", ("official",), "MMB"),
-    "MMB-CN": ("mmbench_cn", ("official",), "MMB-CN"),
-    "SEED-I": ("seed_bench", ("lmms_eval",), "SEED-I"),
+    "MMB-CN": ("mmbench_cn", ("official",), "MMB^CN"),
+    "SEED-I": ("seed_bench", ("lmms_eval",), "SEED^I"),
     **{f"{title} Acc": (name, ("judge",), "Acc") for name, title in VIDEO_QA.items()},
     **{f"{title} Score": (name, ("judge_score",), "Acc") for name, title in VIDEO_QA.items()},
     **{f"Video-Bench {level}": ("video_bench", ("official", "strict"), level) for level in LEVELS},
@@ -55,7 +55,7 @@ def render_benchmark_report(results: Mapping[str, Any], pictures: Mapping[str, s
 
     Args:
         results (`Mapping`): What `ftfv eval` found, in plain JSON types: `model`, `run`, `judge`, `benchmarks` (each a
-            document of [`BenchmarkRun`]) and, where K was swept, `token_budgets`.
+            document of [`BenchmarkRun`]) and `token_budgets`.
         pictures (`Mapping[str, str]`): Captions of pictures by their file names.
 
     Returns:
@@ -249,24 +249,9 @@ def _other_settings(settings: Sequence[tuple[Setting, Mapping[str, Column]]]) ->
 
 def _token_budgets(results: Mapping[str, Any]) -> list[str]:
     paragraphs = []
-    for name, budget in results.get("token_budgets", {}).items():
-        lines = [
-            [
-                str(entry["tokens_per_frame"]),
-                str(entry["visual_tokens"]),
-                f"{entry['tflops']:.4g}",
-                f"{100 * entry['accuracy']:.1f} ({100 * entry['low']:.1f} to {100 * entry['high']:.1f})",
-                f"{100 * entry['loss']:.1f} ({100 * entry['loss_low']:.1f} to {100 * entry['loss_high']:.1f})",
-            ]
-            for entry in budget["counts"]
-        ]
-        paragraphs += [
-            f"## How many tokens does {results['benchmarks'][name]['title']} need?",
-            budget["advice"],
-            format_table(
-                ["K", "visual tokens", "TFLOPs of a question", "accuracy", "points lost to the best K"], lines
-            ),
-        ]
+    for name, budget in results["token_budgets"].items():
+        title = results["benchmarks"][name]["title"]
+        paragraphs += [f"## How many tokens per frame: {title}", budget["answer"], budget["table"]]
     return paragraphs
 
 

@@ -14,13 +14,18 @@
 """`ftfv eval`: asks a model the questions of benchmarks, counts its answers, and writes the report."""
 
 import argparse
-from collections.abc import Callable, Mapping
+import importlib.metadata
+import string
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
-    pass
+    from .evaluation.asking import Setting
+    from .evaluation.benchmark_run import Judge
+    from .evaluation.benchmarks.benchmark import Question
 
 
 # Options of a setting that may have several values, by the type of these.
