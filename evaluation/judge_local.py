@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from transformers import (
@@ -65,7 +66,7 @@ class LocalJudge:
         path = os.fspath(folder_or_id)
         try:
             tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto", local_files_only=True)
+            model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto", local_files_only=True)
         except OSError as error:
             raise FileNotFoundError(
                 f"No language model {path!r} on this machine; expected a model folder, or the id of a downloaded "
@@ -105,7 +106,7 @@ class LocalJudge:
         )
         for start in range(0, len(order), self._batch_size):
             batch = order[start : start + self._batch_size]
-            inputs = self._tokenizer.apply_chat_template(
+            inputs: Any = self._tokenizer.apply_chat_template(
                 [conversations[index] for index in batch],
                 add_generation_prompt=True,
                 tokenize=True,
@@ -113,8 +114,8 @@ class LocalJudge:
                 return_tensors="pt",
                 padding=True,
                 enable_thinking=False,  # templates of models that think before they reply ask for it
-            ).to(self._model.device)
-            generated = self._model.generate(**inputs)  # type: ignore[operator]
+            )
+            generated = self._model.generate(**inputs.to(self._model.device))  # type: ignore[operator]
             replies = self._tokenizer.batch_decode(
                 generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
             )
