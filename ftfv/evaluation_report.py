@@ -15,6 +15,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from .evaluation.asking import Setting
 from .evaluation.atomic_write import atomic_write
 from .evaluation.benchmark_report import (
     in_units,
-    label,
     main_column,
     main_figure,
     paper_values,
@@ -55,6 +55,7 @@ AXES = {
     "token_sampler": "token sampler",
     "token_order": "order of tokens",
 }
+NUMBERS = ("tokens_per_frame", "num_frames", "frame_size")
 
 
 def write_evaluation_report(
@@ -73,10 +74,12 @@ def write_evaluation_report(
         The document of results.json, and the text of report.md.
     """
     config = FTFVConfig.from_pretrained(model)
+    video_processor = FTFVProcessor.from_pretrained(model).video_processor
     defaults = {
         "tokens_per_frame": config.tokens_per_frame,
         "num_query_tokens": config.adapter_config.num_query_tokens,
-        "num_frames": FTFVProcessor.from_pretrained(model).video_processor.max_num_frames,
+        "num_frames": video_processor.max_num_frames,
+        "frame_size": video_processor.size["height"],
         "token_sampler": config.token_sampler,
         "token_order": config.token_order,
     }
@@ -98,6 +101,7 @@ def write_evaluation_report(
             pictures[path] = f"{title}: accuracy against the cost of a question at each K"
             results["token_budgets"][name] = {
                 "recommended": budget.recommended,
+                "tolerance": budget.tolerance,
                 "answer": budget.answer(),
                 "table": budget.table(),
             }
@@ -119,7 +123,7 @@ def card_entries(results: Mapping[str, Any]) -> list[EvalResultEntry]:
         [(_, columns), *_] = settings_of(document)
         if benchmark.hub_id is None:
             continue
-        rule = main_column(columns)
+        rule = main_column(document)
         for total, figure in columns[rule].totals.items():
             value = in_units(rule, figure)
             notes = [
@@ -144,32 +148,31 @@ def _plot_sweeps(folder: Path, name: str, run: BenchmarkRun, defaults: Mapping[s
     """Captions of plots by their file names: one for each option that has several values."""
     settings = settings_of(run.document)
     first, columns = settings[0]
-    rule = main_column(columns)
+    rule = main_column(run.document)
     total = main_figure(columns[rule])[0]
     pictures = {}
     for option, axis in AXES.items():
-        swept = [(setting, others) for setting, others in settings if _differs_in(setting, first, option)]
+        swept = [setting for setting, _ in settings if _differs_in(setting, first, option)]
         if not swept:
             continue
-        points, shuffled = [], []
-        for setting, others in [settings[0], *swept]:
+        series: dict[bool, list[Point]] = {False: [], True: []}
+        for setting in (first, *swept):
             value = getattr(setting, option)
-            # The model's own frame size is not in its defaults: the tower's.
-            value = defaults.get(option, "model's own") if value is None else value
-            if rule in others:
-                points.append(Point(value, in_units(rule, main_figure(others[rule])[1])))
-        for setting, others in settings:
-            if setting.shuffle_frames and rule in others:
-                shuffled.append(Point(points[0].setting, in_units(rule, main_figure(others[rule])[1])))
-        if option in ("tokens_per_frame", "num_frames", "frame_size"):
-            points.sort(key=lambda point: float(point.setting))
+            value = defaults[option] if value is None else value
+            for shuffled, points in series.items():
+                others = dict(settings).get(replace(setting, shuffle_frames=shuffled), {})
+                if rule in others:
+                    points.append(Point(value, in_units(rule, main_figure(others[rule])[1])))
+        if option in NUMBERS:
+            for points in series.values():
+                points.sort(key=lambda point: float(point.setting))
         path = f"{name}_{option}.png"
         column = f"{run.document['title']} {total}, {rule}"
         plot_sweep(
             folder / path,
-            {column: points},
+            {column: series[False]},
             axis,
-            shuffled={column: shuffled} if shuffled else None,
+            shuffled={column: series[True]} if series[True] else None,
             title=f"{run.document['title']}: {axis}",
         )
         pictures[path] = f"{run.document['title']} {total} by the column {rule}, against: {axis}"
@@ -177,19 +180,15 @@ def _plot_sweeps(folder: Path, name: str, run: BenchmarkRun, defaults: Mapping[s
 
 
 def _differs_in(setting: Setting, first: Setting, option: str) -> bool:
-    return (
-        not setting.shuffle_frames
-        and not setting.as_image
-        and label(setting, first) != ""
-        and (getattr(setting, option) != getattr(first, option))
-    )
+    """Whether a setting is the first one but for another value of this option."""
+    return setting != first and setting == replace(first, **{option: getattr(setting, option)})
 
 
 def _token_budget(benchmark: Benchmark, run: BenchmarkRun, config: FTFVConfig) -> TokenBudget | None:
     """What K is enough, where several were tried."""
     settings = settings_of(run.document)
-    first, columns = settings[0]
-    rule = main_column(columns)
+    first, _ = settings[0]
+    rule = main_column(run.document)
     swept = [first, *(setting for setting, _ in settings if _differs_in(setting, first, "tokens_per_frame"))]
     if len(swept) < 2 or any(rule not in columns for setting, columns in settings if setting in swept):
         return None
