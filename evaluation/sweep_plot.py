@@ -33,6 +33,8 @@ from .plots import CURVES, DOTS_PER_INCH, GREY, MAX_CURVES, tidy
 MARGIN = 0.08
 # Share of a doubling, or of the distance of two categories, that the bars of neighbouring lines are apart.
 STEP_ASIDE = 0.04
+# Letters of all settings that fit side by side below the panel; more are slanted.
+MOST_LETTERS = 60
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,11 @@ def plot_sweep(
     for index, (column, (colour, marker)) in enumerate(zip(points, CURVES, strict=False)):
         # Moved apart a little, so that the bars of one line do not hide another's.
         aside = STEP_ASIDE * (index - (len(points) - 1) / 2)
-        for series, style in ((points[column], "-"), (shuffled.get(column, ()), "--")):
-            _draw_line(panel, series, places, aside, are_numbers, color=colour, marker=marker, linestyle=style)
+        style = {"color": colour, "marker": marker}
+        _draw_line(panel, points[column], places, aside, are_numbers, linestyle="-", **style)
+        aside += STEP_ASIDE / 2
+        style["markerfacecolor"] = "white"
+        _draw_line(panel, shuffled.get(column, ()), places, aside, are_numbers, linestyle="--", **style)
         if column in chance:
             panel.axhline(chance[column], color=colour, linestyle=":", linewidth=1.3, zorder=1)
     if are_numbers:
@@ -109,7 +114,7 @@ def plot_sweep(
     else:
         panel.set_xlim(-0.35, len(settings) - 0.65)
         panel.set_xticks(list(places.values()), [str(setting) for setting in places])
-    if len("".join(map(str, settings))) > 60:
+    if len("".join(map(str, settings))) > MOST_LETTERS:
         panel.tick_params(axis="x", labelrotation=25)
     panel.margins(y=MARGIN)
     panel.set_xlabel(f"{label} (log scale)" if are_numbers else label, fontsize=12)
@@ -120,7 +125,7 @@ def plot_sweep(
         for column, (colour, marker) in zip(points, CURVES, strict=False)
     ]
     if shuffled:
-        handles.append(Line2D([], [], color=GREY, linestyle="--", label="frames shuffled"))
+        handles.append(Line2D([], [], color=GREY, linestyle="--", label="frames shuffled (hollow marks)"))
     if chance:
         handles.append(Line2D([], [], color=GREY, linestyle=":", label="chance"))
     legend = figure.legend(

@@ -282,7 +282,7 @@ def plot_token_budget(path: str | os.PathLike, budget: TokenBudget, *, title: st
                 each.tflops,
                 each.accuracy.value,
                 "o",
-                markersize=17,
+                markersize=13.5,
                 markerfacecolor="none",
                 markeredgewidth=2.2,
                 markeredgecolor=GREEN,
