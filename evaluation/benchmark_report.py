@@ -33,13 +33,14 @@ LEVELS = ("Exc", "Prior", "Dec", "All")
 PAPER_COLUMNS: Mapping[str, tuple[str, tuple[str, ...], str]] = {
     "Ehub": ("lvlm_ehub", ("official",), "Ehub"),
     "MMB": ("mmbench_en", ("official",), "MMB"),
-    "MMB-CN": ("mmbench_cn", ("official",), "MMB-CN"),
-    "SEED-I": ("seed_bench", ("lmms_eval",), "SEED-I"),
+    "MMB-CN": ("mmbench_cn", ("official",), "MMB^CN"),
+    "SEED-I": ("seed_bench", ("lmms_eval",), "SEED^I"),
     **{f"{title} Acc": (name, ("judge",), "Acc") for name, title in VIDEO_QA.items()},
     **{f"{title} Score": (name, ("judge_score",), "Acc") for name, title in VIDEO_QA.items()},
     **{f"Video-Bench {level}": ("video_bench", ("official", "strict"), level) for level in LEVELS},
     "MVBench Avg": ("mvbench", ("official",), "Avg"),
 }
+SHUFFLED = "frames shuffled"
 PHRASES = {
     "tokens_per_frame": "K = {}",
     "num_frames": "{} frames",
@@ -55,7 +56,7 @@ def render_benchmark_report(results: Mapping[str, Any], pictures: Mapping[str, s
 
     Args:
         results (`Mapping`): What `ftfv eval` found, in plain JSON types: `model`, `run`, `judge`, `benchmarks` (each a
-            document of [`BenchmarkRun`]) and, where K was swept, `token_budgets`.
+            document of [`BenchmarkRun`]) and `token_budgets`.
         pictures (`Mapping[str, str]`): Captions of pictures by their file names.
 
     Returns:
@@ -88,12 +89,14 @@ def label(setting: Setting, first: Setting) -> str:
         return "one random frame, as an image"
     values = asdict(setting)
     phrases = [phrase.format(values[name]) for name, phrase in PHRASES.items() if values[name] != asdict(first)[name]]
-    return ", ".join(phrases + ["frames shuffled"] * setting.shuffle_frames)
+    return ", ".join(phrases + [SHUFFLED] * setting.shuffle_frames)
 
 
-def main_column(columns: Mapping[str, Column]) -> str:
-    """The first way of counting that applies: the official one, where nothing is lacking for it."""
-    return next(iter(columns))
+def main_column(document: Mapping[str, Any]) -> str:
+    """The way of counting that plots and advice go by: the one asked for, or the first that applies."""
+    [(_, columns), *_] = settings_of(document)
+    asked = document.get("count_by")
+    return asked if asked in columns else next(iter(columns))
 
 
 def main_figure(column: Column) -> tuple[str, Figure]:
@@ -101,6 +104,12 @@ def main_figure(column: Column) -> tuple[str, Figure]:
     figures = column.totals or column.tasks
     name = list(figures)[-1]
     return name, figures[name]
+
+
+def shortened(names: Sequence[str], limit: int = 4) -> str:
+    """The first names, and how many there are beyond them."""
+    listed = ", ".join(names[:limit])
+    return listed if len(names) <= limit else f"{listed} and {len(names) - limit} others"
 
 
 def in_units(name: str, figure: Figure, note: str = "") -> Measured:
@@ -125,7 +134,7 @@ def paper_values(document_of: Mapping[str, Any], setting: Setting) -> dict[str, 
         if rule != rules[0]:
             lacks.append(f"counted by the {rule} rule, without a judge")
         if figure.missing:
-            lacks.append(f"without {', '.join(figure.missing)}")
+            lacks.append(f"without {shortened(figure.missing)}")
         if document["questions"] < document["available"]:
             lacks.append(f"{document['questions']:,} of {document['available']:,} questions")
         values[column] = in_units(rule, figure, "; ".join(lacks))
@@ -164,6 +173,8 @@ def _beside_the_paper(results: Mapping[str, Any]) -> list[str]:
                     if column in columns
                 }
                 difference = label(setting, settings[0][0])
+                if setting.shuffle_frames and difference != SHUFFLED:
+                    continue
                 name = results["model"]["name"] + (f", {difference}" if difference else "")
                 if values:
                     rows[name] = {**rows.get(name, {}), **values}
@@ -206,73 +217,63 @@ def _benchmark(name: str, document: Mapping[str, Any]) -> list[str]:
     incomplete = {figure.missing for column in columns.values() for figure in column.totals.values() if figure.missing}
     if incomplete:
         missing = max(incomplete, key=len)
-        notes.append(f"Totals are without {', '.join(missing)}, so they do not compare with complete ones.")
+        notes.append(f"Totals are without {shortened(missing)}, so they do not compare with complete ones.")
     absent = [rule for rule in document["rules"] if rule not in columns]
     if absent:
         notes.append(
-            f"Nothing to count by: {', '.join(absent)} (a judge was not asked, or the tokenizer has no token for the "
-            "letters of options)."
+            f"Not counted by {', '.join(absent)}: there are no replies of a judge, no options, or no tokens of the "
+            "tokenizer that tell their letters apart."
         )
     paragraphs.append(" ".join(notes))
     if len(settings) > 1:
-        paragraphs += _other_settings(settings)
+        paragraphs += _other_settings(document)
     return paragraphs
 
 
-def _other_settings(settings: Sequence[tuple[Setting, Mapping[str, Column]]]) -> list[str]:
+def _other_settings(document: Mapping[str, Any]) -> list[str]:
+    settings = settings_of(document)
     first, columns = settings[0]
-    rule = main_column(columns)
-    lines = []
-    for setting, others in settings:
-        if rule not in others:
-            continue
-        name, figure = main_figure(others[rule])
-        lines.append([label(setting, first) or "as above", _cell(rule, figure)])
-    paragraphs = [
-        f"Asked in other ways, {main_figure(columns[rule])[0]} by the column {rule}:",
-        format_table(["asked with", rule], lines),
-    ]
-    shuffled = [others for setting, others in settings if setting.shuffle_frames and rule in others]
-    if shuffled:
-        above = [
-            task
-            for task, figure in columns[rule].tasks.items()
-            if task in shuffled[0][rule].tasks and figure.low > shuffled[0][rule].tasks[task].high
+    total = main_figure(columns[main_column(document)])[0]
+    lines = [
+        [
+            label(setting, first) or "as above",
+            *(_cell(name, main_figure(others[name])[1] if name in others else None) for name in columns),
         ]
+        for setting, others in settings
+    ]
+    paragraphs = [f"{total} when asked in other ways:", format_table(["asked with", *columns], lines)]
+    shuffled = next((others for setting, others in settings if label(setting, first) == SHUFFLED), None)
+    if shuffled is not None:
+        tells = {
+            name: [
+                task
+                for task, figure in column.tasks.items()
+                if task in shuffled[name].tasks and figure.low > shuffled[name].tasks[task].high
+            ]
+            for name, column in columns.items()
+            if name in shuffled
+        }
+        above = "; ".join(f"{', '.join(names) or 'no task'} ({column})" for column, names in tells.items())
         paragraphs.append(
             "What is still right with frames shuffled does not come from seeing the order of events (a video of one "
-            "frame keeps its own order). The interval lies wholly above that of the shuffled frames for: "
-            f"{', '.join(above) or 'no task'}."
+            f"frame keeps its own order). The interval lies wholly above that of the shuffled frames for: {above}."
         )
     return paragraphs
 
 
 def _token_budgets(results: Mapping[str, Any]) -> list[str]:
     paragraphs = []
-    for name, budget in results.get("token_budgets", {}).items():
-        lines = [
-            [
-                str(entry["tokens_per_frame"]),
-                str(entry["visual_tokens"]),
-                f"{entry['tflops']:.4g}",
-                f"{100 * entry['accuracy']:.1f} ({100 * entry['low']:.1f} to {100 * entry['high']:.1f})",
-                f"{100 * entry['loss']:.1f} ({100 * entry['loss_low']:.1f} to {100 * entry['loss_high']:.1f})",
-            ]
-            for entry in budget["counts"]
-        ]
-        paragraphs += [
-            f"## How many tokens does {results['benchmarks'][name]['title']} need?",
-            budget["advice"],
-            format_table(
-                ["K", "visual tokens", "TFLOPs of a question", "accuracy", "points lost to the best K"], lines
-            ),
-        ]
+    for name, budget in results["token_budgets"].items():
+        title = results["benchmarks"][name]["title"]
+        counted = f"Counted by the column {main_column(results['benchmarks'][name])}."
+        paragraphs += [f"## How many tokens per frame: {title}", f"{budget['answer']} {counted}", budget["table"]]
     return paragraphs
 
 
 def _not_shown(results: Mapping[str, Any]) -> list[str]:
     claims = [
-        "The intervals say how much figures would vary with other videos, not with another training run.",
+        "The intervals say how much figures would vary with other videos, not with another training run. An interval "
+        "of no width only says that all answers were alike.",
     ]
     if results["judge"]:
         claims.append(

@@ -145,31 +145,47 @@ def _score(benchmark: Benchmark, rule: Rule, answers: Sequence[Answered], seed: 
         tasks[task] = _figure(float(values.mean()), draws[task], len(values), unparsed)
         # Tasks are drawn independently of each other.
         seed += 1
-    totals = {name: _total(benchmark, total, tasks, draws) for name, total in benchmark.totals.items()}
+    totals: dict[str, Figure] = {}
+    for name, total in benchmark.totals.items():
+        made = _total(benchmark, total, tasks, totals, draws)
+        if made is not None:
+            totals[name], draws[name] = made
     left_out = sum(judge_by_rule(rule, answered) is None for answered in answers)
-    return Column(tasks, {name: figure for name, figure in totals.items() if figure is not None}, left_out)
+    return Column(tasks, totals, left_out)
 
 
 def _total(
-    benchmark: Benchmark, total: Total, tasks: Mapping[str, Figure], draws: Mapping[str, np.ndarray]
-) -> Figure | None:
-    """None where a total has none of its tasks."""
-    counted = [task for task in tasks if total.weights is None or task in total.weights]
+    benchmark: Benchmark,
+    total: Total,
+    tasks: Mapping[str, Figure],
+    totals: Mapping[str, Figure],
+    draws: Mapping[str, np.ndarray],
+) -> tuple[Figure, np.ndarray] | None:
+    """A total and its draws; None where it has none of its parts."""
+    parts = totals if total.levels else tasks
+    expected = total.levels or (benchmark.tasks if total.weights is None else tuple(total.weights))
+    counted = [name for name in parts if name in expected or not (total.levels or total.weights)]
     if not counted:
         return None
-    expected = benchmark.tasks if total.weights is None else tuple(total.weights)
-    weights = np.array([tasks[task].count if total.weights is None else total.weights[task] for task in counted])
+    if total.levels:
+        weights = np.ones(len(counted))
+    elif total.weights is None:
+        weights = np.array([tasks[task].count for task in counted], dtype=float)
+    else:
+        weights = np.array([total.weights[task] for task in counted])
     if not total.is_sum:
         weights = weights / weights.sum()
-    values = np.array([tasks[task].value for task in counted])
-    resampled = weights @ np.stack([draws[task] for task in counted])
-    return _figure(
-        float(weights @ values),
+    resampled = weights @ np.stack([draws[name] for name in counted])
+    missing = [name for name in expected if name not in parts]
+    missing += [task for name in counted for task in parts[name].missing]
+    figure = _figure(
+        float(weights @ [parts[name].value for name in counted]),
         resampled,
-        sum(tasks[task].count for task in counted),
-        sum(tasks[task].unparsed for task in counted),
-        tuple(task for task in expected if task not in tasks),
+        sum(parts[name].count for name in counted),
+        sum(parts[name].unparsed for name in counted),
+        tuple(missing),
     )
+    return figure, resampled
 
 
 def _figure(value: float, draws: np.ndarray, *others: Any) -> Figure:

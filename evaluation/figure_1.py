@@ -147,8 +147,9 @@ def plot_figure_1(path: str | os.PathLike, own: Sequence[OwnPoint] = ()) -> None
     ]
     handles.append(Line2D([], [], color=GREY, marker=UNKNOWN_STYLE[1], linestyle="", markersize=8, label="not stated"))
     if own:
-        star = {"color": "white", "markeredgecolor": "black", "marker": "*", "linestyle": "", "markersize": 15}
-        handles.append(Line2D([], [], label="own result, bar: 95 % interval", **star))
+        star = Line2D([], [], color="white", markeredgecolor="black", marker="*", linestyle="", markersize=15)
+        star.set_label("own result, bar: 95 % interval")
+        handles.append(star)
     incomplete = {
         measured.note
         for point in own

@@ -114,8 +114,8 @@ class LocalJudge:
                 return_tensors="pt",
                 padding=True,
                 enable_thinking=False,  # templates of models that think before they reply ask for it
-            ).to(self._model.device)
-            generated = self._model.generate(**inputs)  # type: ignore[operator]
+            )
+            generated = self._model.generate(**inputs.to(self._model.device))  # type: ignore[operator]
             replies = self._tokenizer.batch_decode(
                 generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
             )

@@ -59,10 +59,11 @@ def label_points(
     Raises:
         ValueError: there is no room left for a label.
     """
-    figure = axes.figure
-    assert isinstance(figure.canvas, FigureCanvasAgg)
-    figure.canvas.draw()
-    figure.set_layout_engine("none")
+    figure = axes.get_figure(root=True)
+    assert figure is not None and isinstance(figure.canvas, FigureCanvasAgg)
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
     renderer = figure.canvas.get_renderer()
     places = axes.transData.transform(np.asarray(points, dtype=float).reshape(-1, 2))
     frame = axes.get_window_extent(renderer)

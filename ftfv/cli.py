@@ -96,6 +96,10 @@ COMMANDS = {
         "train and measure every cell of a grid, such as one model per K",
         "ftfv sweep miniature/table5 --jobs 2 --output sweeps/table5",
     ),
+    "eval": Command(
+        "evaluate a model on benchmarks or on your own questions, with intervals",
+        "ftfv eval own=clips --model demo/s4v/model --tokens-per-frame 2,4,8 --output evaluation",
+    ),
     "push": Command(
         "publish a checked model folder with a card on the Hub",
         "ftfv push demo/s4v/model org/name --license apache-2.0 --dry-run",

@@ -14,13 +14,18 @@
 """`ftfv eval`: asks a model the questions of benchmarks, counts its answers, and writes the report."""
 
 import argparse
-from collections.abc import Callable, Mapping
+import importlib.metadata
+import string
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
-    pass
+    from .evaluation.asking import Setting
+    from .evaluation.benchmark_run import Judge
+    from .evaluation.benchmarks.benchmark import Question
 
 
 # Options of a setting that may have several values, by the type of these.
@@ -108,6 +113,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="price of a million tokens in and out, for the estimate before it starts",
     )
     reporting = parser.add_argument_group("what to show")
+    reporting.add_argument(
+        "--count-by",
+        metavar="COLUMN",
+        help="way of counting that plots and the recommended K go by, such as strict (default: the official one, or "
+        "the first that applies)",
+    )
     reporting.add_argument("--name", help="name of the model in the tables (default: that of its folder)")
     reporting.add_argument(
         "--video-pairs", type=int, metavar="N", help="question-answer pairs about videos that the model was tuned on"
@@ -127,6 +138,9 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
     logging.set_verbosity_warning()
     logging.disable_progress_bar()
     chosen = [(find_benchmark(name), folder) for name, folder in map(_split_name, args.benchmarks)]
+    columns = list(dict.fromkeys(rule for benchmark, _ in chosen for rule in benchmark.rules))
+    if args.count_by is not None and args.count_by not in columns:
+        raise ValueError(f"--count-by is {args.count_by!r}; expected one of {', '.join(columns)}.")
     prompt = None if args.prompt is None else own_prompt(args.prompt)
     origin = identify_model(args.model)
     judge, judged_by = make_judge(args)
@@ -155,7 +169,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
             seed=args.seed,
             count_unreadable=args.count_unreadable,
         )
-        done.document["available"] = len(available)
+        done.document.update(available=len(available), count_by=args.count_by)
         runs[benchmark.name] = done
     about = {
         "model": {"name": args.name or Path(args.model).name, **origin},
@@ -183,7 +197,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
 def make_settings(args: argparse.Namespace, has_videos: bool) -> "list[Setting]":
     """
     The ways to ask: the first value of every option, then the other values of each option with the first ones of the
-    others, then the row FTFV_image and the control. Only the frame size concerns images.
+    others, then the row FTFV_image, and the control of each but that. Only the frame size concerns images.
     """
     from .evaluation.asking import Setting
 
@@ -192,10 +206,11 @@ def make_settings(args: argparse.Namespace, has_videos: bool) -> "list[Setting]"
     settings = [first]
     for name, options in values.items():
         settings += [replace(first, **{name: option}) for option in options[1:]]
+    controls = [replace(setting, shuffle_frames=True) for setting in settings]
     if has_videos and args.image_row:
         settings.append(Setting(frame_size=first.frame_size, as_image=True))
     if has_videos and not args.no_shuffled_frames:
-        settings.append(replace(first, shuffle_frames=True))
+        settings += controls
     return list(dict.fromkeys(settings))
 
 

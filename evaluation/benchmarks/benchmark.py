@@ -115,10 +115,12 @@ class Total:
     Attributes:
         weights (`Mapping[str, float]`, *optional*): Weight of each task. None: every unit weighs the same.
         is_sum (`bool`): Whether scores are added up (LVLM-eHub) instead of averaged.
+        levels (`tuple[str, ...]`): Totals named before it that it is the mean of (Video-Bench), instead of tasks.
     """
 
     weights: Mapping[str, float] | None = None
     is_sum: bool = False
+    levels: tuple[str, ...] = ()
 
 
 class Benchmark(ABC):

@@ -27,8 +27,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from .benchmark import Benchmark, Question, Total
-from .option_rules import likelihood, lmms_eval_mmbench, official_mmbench, strict
+from .benchmark import Answered, Benchmark, Question, Total
+from .option_rules import likelihood, lmms_eval_mmbench, mmbench_letter, official_mmbench, strict
 
 
 # A rotation has the index of its question plus a multiple of this.
@@ -107,6 +107,10 @@ class MMBench(Benchmark):
         options = [f"{letter}. {option}" for letter, option in zip(question.letters, question.options, strict=True)]
         head = f"{hint} {question.question}" if hint else question.question
         return "\n".join([f"{head} There are several options:", *options, "", self.instruction])
+
+    def needs_judge(self, answered: Answered) -> bool:
+        """A judge is asked where neither letter nor text tells which option is meant."""
+        return mmbench_letter(answered.question, answered.text) is None
 
 
 MMBENCH_EN = MMBench(

@@ -85,13 +85,7 @@ class VideoBench(Benchmark):
     rules = {"official": official_video_bench, "strict": strict, "likelihood": likelihood}
     totals = {
         **{level: Total(weights) for level, weights in LEVELS.items()},
-        "All": Total(
-            {
-                name: weight / sum(weights.values()) / len(LEVELS)
-                for weights in LEVELS.values()
-                for name, weight in weights.items()
-            }
-        ),
+        "All": Total(levels=tuple(LEVELS)),
     }
 
     def read(self, folder: Path) -> list[Question]:
@@ -126,6 +120,10 @@ class VideoBench(Benchmark):
             f"{question.question}{head} {options} \n Among the {NUMBER_WORDS[len(listed)]} options {letters} above,"
             f" the one closest to the correct answer is:{tail}"
         )
+
+    def needs_judge(self, answered: Answered) -> bool:
+        """The official script has a judge choose the option of every answer."""
+        return True
 
 
 def read_set(folder: Path, path: Path, key: Mapping[str, Any]) -> list[Question]:

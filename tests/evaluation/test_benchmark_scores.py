@@ -43,6 +43,7 @@ class Toy(Benchmark):
         "Pooled": Total(),
         "Sum": Total({"one": 1.0, "two": 1.0}, is_sum=True),
         "Empty": Total({"three": 1.0}),
+        "Levels": Total(levels=("Level", "Sum", "Empty")),
     }
 
     def read(self, folder: Path) -> list[Question]:
@@ -74,11 +75,12 @@ def test_figures_by_task_and_in_total():
     }
     values = {name: figure.value for name, figure in official.totals.items()}
     assert values == pytest.approx(
-        {"Level": (0.75 + 0.5 * 0.25) / 1.5, "All": 0.5, "Pooled": 7 / 12, "Sum": 1.0}, abs=1e-12
+        {"Level": (0.75 + 0.5 * 0.25) / 1.5, "All": 0.5, "Pooled": 7 / 12, "Sum": 1.0, "Levels": 19 / 24}, abs=1e-12
     )
     assert official.totals["All"].missing == ("three",)
     assert official.totals["Pooled"].missing == ("three",)
     assert official.totals["Level"].missing == ()
+    assert official.totals["Levels"].missing == ("Empty",)
     for figure in (*official.tasks.values(), *official.totals.values()):
         assert figure.low <= figure.value <= figure.high
         assert figure.low < figure.high

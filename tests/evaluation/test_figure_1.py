@@ -52,7 +52,7 @@ def test_the_paper_alone_and_with_an_own_result(tmp_path, written):
     plot_figure_1(tmp_path / "own.png", [own])
 
     (left, of_left), (right, of_right), (_, own_left), (_, own_right) = written
-    assert (len(of_left), len(of_right)) == (14, 10)
+    assert (len(of_left), len(of_right)) == (14, 11)
     assert of_left["VideoChat2"] == (800_000, 49.1) and of_left["LLaMA-Adapter"] == (0, 34.2)
     assert of_left["FTFV-LLM S4-V 16"][1] == 48.44 and of_right["FTFV-LLM S4-V 16"][1] == 49.59
     assert of_right["Otter"] == (502_000, 37.5) and "VideoChat2" not in of_right
