@@ -32,8 +32,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import datasets
+import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
+from transformers.utils import logging
 
 from ftfv.evaluation.benchmark_scores import score_answers, unit_values
 from ftfv.evaluation.benchmarks.benchmark import Answered, Question, Verdict
@@ -85,6 +88,8 @@ def main() -> int:
     parser.add_argument("--python", type=Path, help="Python of an environment that has lmms-eval and this package")
     parser.add_argument("--keep", type=Path, help="folder for data, model and results (default: a temporary one)")
     arguments = parser.parse_args()
+    datasets.disable_progress_bars()
+    logging.disable_progress_bar()
     python = arguments.python or make_environment(arguments.folder.resolve())
     with tempfile.TemporaryDirectory() as temporary:
         work = (arguments.keep or Path(temporary)).resolve()
@@ -113,7 +118,8 @@ def make_environment(folder: Path) -> Path:
 
 def write_model(folder: Path, data: ToyData) -> None:
     """A tiny model with random weights that says one letter or word, or a few, and nothing else."""
-    words = {word: None for question in all_questions(data) for word in question.question.split()}
+    questions = all_questions(data)
+    words = {word: None for question in questions for word in question.question.split()}
     vocabulary = [*SPECIAL, *SAID, *(word for word in words if word not in SAID)]
     backend = Tokenizer(models.WordLevel({word: index for index, word in enumerate(vocabulary)}, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -126,7 +132,7 @@ def write_model(folder: Path, data: ToyData) -> None:
         extra_special_tokens={"image_token": "<image>", "video_token": "<video>"},
         clean_up_tokenization_spaces=False,
     )
-    model = build_model(text_config={"vocab_size": len(vocabulary), "max_position_embeddings": 2048})
+    model = build_model(seed=2, text_config={"vocab_size": len(vocabulary), "max_position_embeddings": 2048})
     model.generation_config.update(
         pad_token_id=vocabulary.index("<pad>"),
         # Every second one is the last of its answer.
@@ -134,6 +140,11 @@ def write_model(folder: Path, data: ToyData) -> None:
         suppress_tokens=[index for index, word in enumerate(vocabulary) if word not in ("</s>", *SAID)],
         exponential_decay_length_penalty=(1, 1.5),
     )
+    with torch.no_grad():
+        # Sharp attention, and little of the token itself: what is said depends on all of the prompt.
+        model.model.language_model.embed_tokens.weight *= 0.1
+        for layer in model.model.language_model.layers:
+            layer.self_attn.q_proj.weight *= 8
     model.save_pretrained(folder)
     build_processor(tokenizer=tokenizer).save_pretrained(folder)
 
