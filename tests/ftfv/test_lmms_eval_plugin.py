@@ -60,7 +60,9 @@ def encoded(monkeypatch):
 
 
 def request(doc_id, prompt=QUESTIONS[0], **options):
-    return Instance((prompt, {**GREEDY, "max_new_tokens": 6, **options}, lambda document: document, doc_id, "toy", "test"))
+    return Instance(
+        (prompt, {**GREEDY, "max_new_tokens": 6, **options}, lambda document: document, doc_id, "toy", "test")
+    )
 
 
 def picture(seed):
