@@ -119,6 +119,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="way of counting that plots and the recommended K go by, such as strict (default: the official one, or "
         "the first that applies)",
     )
+    reporting.add_argument(
+        "--tolerance",
+        type=float,
+        default=2.0,
+        metavar="POINTS",
+        help="points of accuracy that the recommended K may lose against the best one (default: 2)",
+    )
     reporting.add_argument("--name", help="name of the model in the tables (default: that of its folder)")
     reporting.add_argument(
         "--video-pairs", type=int, metavar="N", help="question-answer pairs about videos that the model was tuned on"
@@ -138,6 +145,8 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
     logging.set_verbosity_warning()
     logging.disable_progress_bar()
     chosen = [(find_benchmark(name), folder) for name, folder in map(_split_name, args.benchmarks)]
+    if not 0 < args.tolerance < 100:
+        raise ValueError(f"--tolerance is {args.tolerance}; expected points of accuracy, above 0 and below 100.")
     columns = list(dict.fromkeys(rule for benchmark, _ in chosen for rule in benchmark.rules))
     if args.count_by is not None and args.count_by not in columns:
         raise ValueError(f"--count-by is {args.count_by!r}; expected one of {', '.join(columns)}.")
@@ -179,6 +188,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
             "device": args.device or "automatic",
             "dtype": args.dtype,
             "video_pairs": args.video_pairs,
+            "tolerance": args.tolerance,
             "versions": {name: importlib.metadata.version(name) for name in ("transformers", "torch")},
         },
         "judge": judged_by,

@@ -93,7 +93,7 @@ def write_evaluation_report(
     pictures = {}
     for name, run in runs.items():
         pictures |= _plot_sweeps(folder, name, run, defaults)
-        budget = _token_budget(find_benchmark(name), run, config)
+        budget = _token_budget(find_benchmark(name), run, config, about["run"]["tolerance"])
         if budget is not None:
             path = f"{name}_token_budget.png"
             title = run.document["title"]
@@ -101,6 +101,7 @@ def write_evaluation_report(
             pictures[path] = f"{title}: accuracy against the cost of a question at each K"
             results["token_budgets"][name] = {
                 "recommended": budget.recommended,
+                "likely": budget.likely.tokens_per_frame,
                 "tolerance": budget.tolerance,
                 "answer": budget.answer(),
                 "table": budget.table(),
@@ -184,7 +185,7 @@ def _differs_in(setting: Setting, first: Setting, option: str) -> bool:
     return setting != first and setting == replace(first, **{option: getattr(setting, option)})
 
 
-def _token_budget(benchmark: Benchmark, run: BenchmarkRun, config: FTFVConfig) -> TokenBudget | None:
+def _token_budget(benchmark: Benchmark, run: BenchmarkRun, config: FTFVConfig, tolerance: float) -> TokenBudget | None:
     """What K is enough, where several were tried."""
     settings = settings_of(run.document)
     first, _ = settings[0]
@@ -207,7 +208,7 @@ def _token_budget(benchmark: Benchmark, run: BenchmarkRun, config: FTFVConfig) -
             last_position_only=True,
         )
         tflops[count], visual_tokens[count] = cost.total_flops / 1e12, cost.visual_tokens
-    return token_budget(values, videos, tflops=tflops, visual_tokens=visual_tokens)
+    return token_budget(values, videos, tflops=tflops, visual_tokens=visual_tokens, tolerance=tolerance)
 
 
 def _plot_figure_1(folder: Path, results: Mapping[str, Any]) -> dict[str, str]:

@@ -87,6 +87,7 @@ class MVBench(Benchmark):
 
     name = "mvbench"
     title = "MVBench"
+    hub_id = "OpenGVLab/MVBench"
     tasks = tuple(TASKS)
     rules = {
         "official": official_mvbench,
