@@ -77,12 +77,12 @@ def test_rotations_are_of_one_unit(tmp_path):
 
 
 def test_rows_that_repeat_an_image_share_it(tmp_path):
-    write(tmp_path, [*ROWS, row(1_000_252)])
+    write(tmp_path, [ROWS[1], ROWS[2], ROWS[0], row(1_000_252)])
 
     images = [question.image for question in MMBENCH_EN.read(tmp_path)]
 
-    assert images == [IMAGE, IMAGE, b"other", IMAGE]
-    assert images[0] is images[1] is images[3]
+    assert images == [IMAGE, b"other", IMAGE, IMAGE]
+    assert images[0] is images[2] is images[3]
 
 
 def test_the_prompt_is_lmms_eval_s(tmp_path):
@@ -133,7 +133,7 @@ def test_a_file_without_rotations_is_an_error(tmp_path):
         ({"answer": "C"}, "line 5: the answer is 'C'; expected a letter of the 2 options"),
         ({"index": "x"}, "line 5: the index is 'x'; expected a whole number."),
         ({"C": "", "D": "last"}, "line 5: an option is missing before the last one."),
-        ({"image": "777"}, "line 5: the image is that of row 777, which does not come before."),
+        ({"image": "777"}, "line 5: the image is that of row 777, which has none."),
         ({"image": "no base64!"}, "line 5: the image is not base64"),
         ({"image": ""}, "line 5: the image is empty."),
         ({"index": 252}, "an index stands in two rows."),
