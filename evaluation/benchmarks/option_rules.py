@@ -51,6 +51,13 @@ def plain(text: str) -> str:
     return " ".join(text.casefold().split()).removesuffix(".").rstrip()
 
 
+def letters_of(question: Question, text: str) -> list[str]:
+    """The letters of the options that have this text; none for a text of white space or a full stop."""
+    wanted = plain(text)
+    options = zip(question.letters, question.options, strict=True)
+    return [letter for letter, option in options if wanted and plain(option) == wanted]
+
+
 def strict_letter(question: Question, text: str) -> str | None:
     """
     The letter that an answer clearly names, None if it does not.
@@ -63,21 +70,15 @@ def strict_letter(question: Question, text: str) -> str | None:
     if announced:
         text = text[announced.end() :]
     form = LETTER_FORM.fullmatch(text)
-    if form is None:
-        same = [
-            letter
-            for letter, option in zip(question.letters, question.options, strict=True)
-            if plain(option) == plain(text)
-        ]
-        return same[0] if len(same) == 1 and plain(text) else None
-    letter = (form[1] or form[2]).upper()
+    same = letters_of(question, text)
+    # The text of an option may itself begin like a letter with a text: "B. Smith".
+    if form is None or (form[3].strip() and same):
+        return same[0] if len(same) == 1 else None
+    letter, rest = (form[1] or form[2]).upper(), form[3]
     if letter not in question.letters:
         return None
-    rest = form[3]
-    named = {
-        other for other, option in zip(question.letters, question.options, strict=True) if plain(option) == plain(rest)
-    }
-    if plain(rest) and named:
+    named = letters_of(question, rest)
+    if named:
         return letter if letter in named else None
     mentioned = {"".join(groups).upper() for groups in MENTION.findall(rest)}
     return None if mentioned & set(question.letters) - {letter} else letter

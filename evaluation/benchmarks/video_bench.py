@@ -43,7 +43,7 @@ KEY_LAYOUT = (
 )
 QUESTION_FILE = "_QA_new.json"
 # Weights of the sets within their level, of Step3_compute_scores.py; levels weigh the same in the score over all.
-LEVELS = {
+LEVELS: dict[str, dict[str, float]] = {
     "Exc": {"ActivityNet": 1, "MSVD": 1, "MSRVTT": 1, "TGIF": 1, "Youcook2": 1, "Ucfcrime": 1, "MOT": 0.5},
     "Prior": {"TVQA": 1, "MV": 1, "NBA": 1},
     "Dec": {"Driving-exam": 0.5, "Driving-decision-making": 1, "SQA3D": 1},
