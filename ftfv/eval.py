@@ -106,6 +106,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="environment variable that holds its key (default: OPENAI_API_KEY)",
     )
     judging.add_argument(
+        "--judge-retries",
+        type=int,
+        default=6,
+        metavar="N",
+        help="times that a request is tried again, with longer and longer waits (default: 6)",
+    )
+    judging.add_argument(
         "--judge-prices",
         nargs=2,
         type=float,
@@ -300,7 +307,9 @@ def _load_judge(args: argparse.Namespace) -> Any:
     from .evaluation.judge_local import LocalJudge
 
     if args.judge_url is not None:
-        return EndpointJudge(args.judge_url, args.judge, api_key_variable=args.judge_key)
+        return EndpointJudge(
+            args.judge_url, args.judge, api_key_variable=args.judge_key, max_retries=args.judge_retries
+        )
     return LocalJudge(args.judge, device=args.device)
 
 

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from .evaluation.asking import Setting
@@ -112,7 +113,7 @@ def write_evaluation_report(
     _write(folder / REPORT, report)
     entries = card_entries(results)
     if entries:
-        _write(folder / CARD_RESULTS, eval_result_entries_to_yaml(entries))
+        _write(folder / CARD_RESULTS, yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False))
     return results, report
 
 

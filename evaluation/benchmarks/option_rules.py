@@ -24,6 +24,7 @@ import re
 import string
 from collections.abc import Sequence
 
+from ..judge_protocol import parse_option
 from .benchmark import Answered, Question, Verdict
 from .text_rules import without_vqa_punctuation
 
@@ -190,13 +191,13 @@ def mmbench_letter(question: Question, text: str) -> str | None:
 def official_mmbench(answered: Answered) -> Verdict:
     """
     MMBench's own matching: by letter, by option text, and, only where both fail and there is one, by the judge's
-    reply, read in the same way. What stays without a match is wrong and not parsed; where MMBench draws a random
+    reply. What stays without a match is wrong and not parsed; where MMBench draws a random
     option after three failed replies, this rule draws none.
     """
     question = answered.question
     letter = mmbench_letter(question, answered.text)
     if letter is None and answered.reply is not None:
-        letter = mmbench_letter(question, answered.reply)
+        letter = parse_option(answered.reply, question.letters)
     return verdict(question, letter)
 
 

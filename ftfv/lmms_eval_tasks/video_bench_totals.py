@@ -55,6 +55,4 @@ def weighted_mean(total: str, scores: Sequence[float]) -> float:
         raise ValueError(
             f"There are {len(scores)} scores for {total} of Video-Bench; expected one of each of {', '.join(weights)}."
         )
-    return sum(
-        weight * score for weight, score in zip(weights.values(), scores, strict=True)
-    ) / sum(weights.values())
+    return sum(weight * score for weight, score in zip(weights.values(), scores, strict=True)) / sum(weights.values())

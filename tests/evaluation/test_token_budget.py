@@ -74,8 +74,8 @@ def test_too_few_questions_show_nothing_and_say_how_many_would():
     budget = budget_of(values)
     assert budget.recommended is None and budget.questions_needed > 183
     assert budget.answer() == (
-        f"Cannot tell with 100 questions which K loses at most 2 points; about {budget.questions_needed:,} are needed. "
-        "Until then, the best guess is K = 16, the most accurate of these."
+        f"Cannot tell with 100 questions which K loses at most 2 points; about {budget.questions_needed:,} are "
+        "needed. Until then, the best guess is K = 16, the most accurate of these."
     )
     most = np.arange(100) < 60
     budget = budget_of({4: np.arange(100) < 59, 16: most, 64: most})

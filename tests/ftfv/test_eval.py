@@ -134,19 +134,19 @@ def test_open_answers_with_a_judge(model, data, tmp_path, capsys, judge_key):
     assert list(columns) == ["judge", "judge_score", "exact", "contains"]
     values = {rule: column["totals"]["Acc"]["value"] for rule, column in columns.items()}
     # The judge of the test says yes to any shared word, and 5 only to equal ones.
-    assert values["judge"] >= values["contains"] == values["exact"]
+    assert values["judge"] >= values["contains"] >= values["exact"]
     assert 5 * values["exact"] <= values["judge_score"] <= 5 * values["judge"]
     assert results["judge"]["name"] == "judge-1"
     assert len(results["judge"]["protocol_sha256"]) == 64
     assert (tmp_path / "out/figure_1.png").exists()
     for content in files(tmp_path / "out").values():
         assert judge_key.encode() not in content
-    assert f"| tiny, frames shuffled {' ' * 0}" in (tmp_path / "out/report.md").read_text()
+    assert "| tiny, frames shuffled " in (tmp_path / "out/report.md").read_text()
 
 
 def test_a_judge_that_is_down_leaves_the_other_columns_and_fails(model, data, tmp_path, capsys, judge_key):
     arguments = ["eval", f"msvd_qa={data / 'video_qa'}", "--model", model, "--output", str(tmp_path / "out")]
-    arguments += ["--no-shuffled-frames", "--prompt", "{question}"]
+    arguments += ["--no-shuffled-frames", "--prompt", "{question}", "--judge-retries", "0"]
     with running_judge(down_after=3) as server:
         asked = ["--judge", "judge-1", "--judge-url", server.url]
         assert main([*arguments, *asked]) == 1
@@ -164,7 +164,7 @@ def test_a_judge_that_is_down_leaves_the_other_columns_and_fails(model, data, tm
         asked = ["--judge", "judge-1", "--judge-url", server.url]
         evaluate(capsys, *arguments[1:], *asked)
         assert len(server.payloads) == len({json.dumps(one["messages"]) for one in server.payloads})
-        evaluate(capsys, *arguments[1:4], str(whole), *arguments[5:], *asked)
+        evaluate(capsys, *arguments[1:5], str(whole), *arguments[6:], *asked)
     assert files(tmp_path / "out/msvd_qa") == files(whole / "msvd_qa")
 
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-`lmms-eval` with a count of how often vision tower and adapter ran for each task: `counted_lmms_eval.py COUNTS.json ...`.
+`lmms-eval` with a count of how often vision tower and adapter ran for each task: `counted_lmms_eval.py FILE ...`.
 
 It runs in the environment of lmms-eval. A video or image that several tasks ask about counts for the one that asked
 first.

@@ -34,7 +34,7 @@ OPTIONS = ("Ate the cake.", "Took the box.", "a dog", "Put the cup down.")
 
 
 def answered(text: str, *, options=OPTIONS, answer="B", reply=None, log_probs=None) -> Answered:
-    return Answered(Question("1", "task", "What happened?", answer, options), text, log_probs, reply)
+    return Answered(Question("1", "task", "What happened?", answer, options), text, log_probs, reply=reply)
 
 
 # Columns: strict, MVBench's own check, lmms-eval's for MVBench, MMBench's own matching, lmms-eval's for MMBench

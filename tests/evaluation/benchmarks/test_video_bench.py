@@ -18,6 +18,7 @@ import re
 
 import pytest
 
+from ftfv.evaluation.benchmark_scores import score_answers
 from ftfv.evaluation.benchmarks.benchmark import Answered, Question, Verdict
 from ftfv.evaluation.benchmarks.video_bench import VideoBench, official_video_bench
 
@@ -131,21 +132,27 @@ def test_the_prompt_goes_by_the_number_of_options(number, prompt):
 
 
 def test_totals_weigh_as_the_official_script():
-    totals = VideoBench.totals
-    # Scores that tell every set from the others.
-    scores = {name: 0.01 * number**2 for number, name in enumerate(VideoBench.tasks, start=1)}
+    # Scores that tell every set from the others: n of 20 questions of the n-th set are right.
+    answers = [
+        Answered(Question(f"{number}/{index}", name, "?", "A", ("a", "b")), "A" if index < number else "B")
+        for number, name in enumerate(VideoBench.tasks, start=1)
+        for index in range(20)
+    ]
+    totals = score_answers(VideoBench(), answers)["strict"].totals
 
-    def mean(weights):
-        return sum(weight * scores[name] for name, weight in weights.items()) / sum(weights.values())
-
-    exclusive = (0.01 + 0.04 + 0.09 + 0.16 + 0.25 + 0.36 + 0.5 * 0.49) / 6.5
-    prior = (0.64 + 0.81 + 1.00) / 3
-    decision = (0.5 * 1.21 + 1.44 + 1.69) / 2.5
+    exclusive = (1 + 2 + 3 + 4 + 5 + 6 + 0.5 * 7) / 6.5 / 20
+    prior = (8 + 9 + 10) / 3 / 20
+    decision = (0.5 * 11 + 12 + 13) / 2.5 / 20
     assert len(VideoBench.tasks) == 13
-    assert mean(totals["Exc"].weights) == pytest.approx(exclusive, abs=1e-12)
-    assert mean(totals["Prior"].weights) == pytest.approx(prior, abs=1e-12)
-    assert mean(totals["Dec"].weights) == pytest.approx(decision, abs=1e-12)
-    assert mean(totals["All"].weights) == pytest.approx((exclusive + prior + decision) / 3, abs=1e-12)
+    assert {name: figure.value for name, figure in totals.items()} == pytest.approx(
+        {"Exc": exclusive, "Prior": prior, "Dec": decision, "All": (exclusive + prior + decision) / 3}, abs=1e-12
+    )
+    # Without sets that have no public answers, levels still weigh the same.
+    kept = [answered for answered in answers if answered.question.task not in ("TVQA", "MV", "Youcook2")]
+    totals = score_answers(VideoBench(), kept)["strict"].totals
+    exclusive = (1 + 2 + 3 + 4 + 6 + 0.5 * 7) / 5.5 / 20
+    assert totals["All"].value == pytest.approx((exclusive + 0.5 + decision) / 3, abs=1e-12)
+    assert totals["All"].missing == ("Youcook2", "TVQA", "MV")
 
 
 @pytest.mark.parametrize(
@@ -159,8 +166,8 @@ def test_totals_weigh_as_the_official_script():
         ('{"maximum probability": "AB"}', Verdict(0.0, parsed=False)),
         ('{"maximum probability": ["B"]}', Verdict(0.0, parsed=False)),
         ('{"probability": "B"}', Verdict(0.0, parsed=False)),
-        ("{'maximum probability': 'B'}", Verdict(0.0, parsed=False)),
-        ("B", Verdict(0.0, parsed=False)),
+        ("{'maximum probability': 'B'}", Verdict(1.0)),
+        ("B", Verdict(1.0)),
         ("", Verdict(0.0, parsed=False)),
     ],
 )
