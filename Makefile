@@ -18,7 +18,7 @@ TEST_ENVIRONMENT := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLIN
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo miniature test test-slow hf-suite bench style quality
+.PHONY: help install demo miniature test test-slow hf-suite lmms-eval bench style quality
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test-slow: $(INSTALLED) ## run the tests that take minutes or download packages
 
 hf-suite: $(INSTALLED) ## run the common tests of Hugging Face, downloaded from the package index
 	$(TEST_ENVIRONMENT) $(BIN)/python tests/hf_suite/run.py $(VENV)/hf_suite
+
+lmms-eval: $(INSTALLED) ## run lmms-eval with FTFV on toy data, in an environment of its own, and compare its scores with ours
+	$(TEST_ENVIRONMENT) $(BIN)/python tests/lmms_eval/run.py $(VENV)/lmms_eval
 
 bench: $(INSTALLED) ## measure decoders, adapter, questions, FTFV beside other video models, and training (half an hour)
 	$(BIN)/python tests/benchmarks/bench_decoding.py

@@ -14,7 +14,8 @@
 """What the token sampler keeps of a clip: its frames, the attention of the kept queries, and the answers at each K."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,7 +23,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration, FTFVModel
+from ..modeling_ftfv.modeling_ftfv import FTFVFeaturesOutput, FTFVForConditionalGeneration, FTFVModel
+from ..processing.media_source_ftfv import split_clip
+from ..processing.pipeline_ftfv import VideoTextToTextPipeline
 from ..processing.processing_ftfv import FTFVProcessor
 from ..processing.video_decoding_ftfv import read_video
 from .answering import evaluating, generate, seeded
@@ -123,6 +126,54 @@ def gather_kept_queries(
     )
 
 
+def encode_kept_queries(
+    pipe: VideoTextToTextPipeline,
+    video: str | os.PathLike,
+    counts: Sequence[int],
+    **kwargs: Any,
+) -> tuple[FTFVFeaturesOutput, KeptQueries]:
+    """
+    Encodes a video once, for questions at several K, and says what the sampler keeps at each.
+
+    Args:
+        pipe (`VideoTextToTextPipeline`): The model.
+        video (`str` or `os.PathLike`): Path or URL of the video.
+        counts (`Sequence[int]`): One K or several.
+        kwargs: As in `encode` of the pipeline: `num_frames`, `clip` and arguments of the processor.
+
+    Returns:
+        `FTFVFeaturesOutput` with the tokens of the largest K, for the pipeline to ask with this or smaller ones, and
+        `KeptQueries` without a question.
+
+    Raises:
+        ValueError: as in `encode`; or there are several K and the token sampler is not `"weighted"`, so that what a
+            smaller K keeps is not among what a larger one does.
+    """
+    video = os.fspath(video)
+    inputs = pipe.prepare_videos(video, tokens_per_frame=max(counts), **kwargs)
+    [metadata] = inputs["video_metadata"]
+    with seeded(pipe.model, SEED), recorded_attention(pipe.model) as recorded:
+        features = pipe.encode_inputs(inputs)
+    weights, kept = torch.cat(recorded), features.token_indices[0]
+    attention, queries = {}, {}
+    for count in counts:
+        queries[count] = pipe.model.model.take_features(features, count).token_indices[0]
+        # Where among the queries of the largest K these are.
+        places = (kept[:, None] == queries[count][..., None]).int().argmax(dim=-1)
+        attention[count] = weights.gather(1, places[..., None].expand(-1, -1, weights.shape[-1])).cpu()
+    # The processor returns frames of the model's size and range; those of the file are meant for people.
+    path, _ = split_clip(video)
+    sampled = metadata.frames_indices
+    frames, _ = read_video(path, lambda metadata: sampled, pipe.processor.video_processor.video_backend)
+    return features, KeptQueries(
+        video=os.path.basename(path),
+        frames=torch.as_tensor(frames).numpy(),
+        times=metadata.timestamps if metadata.fps else None,
+        attention=attention,
+        queries={count: indices.cpu() for count, indices in queries.items()},
+    )
+
+
 @torch.no_grad()
 def kept_attention(
     model: FTFVModel | FTFVForConditionalGeneration,
@@ -145,6 +196,27 @@ def kept_attention(
         the indices of the kept queries `(num_videos, num_frames, tokens_per_frame)`. Frames that only pad hold 0 and
         -1.
     """
+    with recorded_attention(model) as recorded:
+        base_model: Any = model.base_model
+        features = base_model.get_video_features(
+            pixel_values_videos.to(model.device),
+            None if video_frame_mask is None else video_frame_mask.to(model.device),
+            tokens_per_frame,
+        )
+    # The frames come in chunks; [total_num_frames, K, patches] for the real frames of all videos.
+    weights = torch.cat(recorded)
+    indices = features.token_indices
+    attention = weights.new_zeros(*indices.shape[:2], *weights.shape[1:])
+    attention[indices[..., 0] >= 0] = weights
+    return attention, indices
+
+
+@contextmanager
+def recorded_attention(model: FTFVModel | FTFVForConditionalGeneration) -> Iterator[list[torch.Tensor]]:
+    """
+    Yields a list to which each pass through the adapter adds the attention of the queries it keeps, averaged over the
+    heads, fp32 of shape `(total_num_frames, tokens_per_frame, num_patches)`.
+    """
     base_model: Any = model.base_model
     adapter = base_model.multi_modal_projector
     recorded: list[torch.Tensor] = []
@@ -156,17 +228,7 @@ def kept_attention(
     try:
         with evaluating(model):
             adapter.set_attn_implementation("eager")
-            features = base_model.get_video_features(
-                pixel_values_videos.to(model.device),
-                None if video_frame_mask is None else video_frame_mask.to(model.device),
-                tokens_per_frame,
-            )
+            yield recorded
     finally:
         hook.remove()
         adapter.set_attn_implementation(configured)
-    # The frames come in chunks; [total_num_frames, K, patches] for the real frames of all videos.
-    weights = torch.cat(recorded)
-    indices = features.token_indices
-    attention = weights.new_zeros(*indices.shape[:2], *weights.shape[1:])
-    attention[indices[..., 0] >= 0] = weights
-    return attention, indices

@@ -14,14 +14,11 @@
 """Where the kept queries look, as one HTML file: heat maps, the order of the kept tokens, and what changes with K."""
 
 import base64
-import io
 import os
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from PIL import Image
 
@@ -31,15 +28,14 @@ from ..modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from ..processing.processing_ftfv import FTFVProcessor
 from .atomic_write import atomic_write
 from .kept_queries import KeptQueries, gather_kept_queries
-from .pictures import COLOURS, OPACITY, SATURATION, shrink
+from .overlay import data_uri, digits, heat_image, kept_tokens, palette, peaks_of, place_of, render_template
+from .pictures import SATURATION, shrink
 from .plots import format_quantity
 
 
 # Longest side of a frame in pixels.
 FRAME_PIXELS = 448
 JPEG_QUALITY = 88
-# A thumbnail shows at least this share of the sides of its frame, since a patch says little by itself.
-THUMBNAIL_SHARE = 0.3
 # The list of a frame opens with so many tokens; the others unfold.
 LISTED = 16
 # Height of the ranks on a frame: this share of a patch, but at least that share of the frame's width.
@@ -120,11 +116,8 @@ def render_look_page(kept: KeptQueries, config: FTFVConfig, model_name: str = ""
     is_small = font_size > LARGEST_INSIDE * patch_size
     num_query_tokens = config.adapter_config.num_query_tokens
     strongest = max(float(kept.attention[count].max()) for count in counts)
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    template = files(__package__).joinpath("templates", "look.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(template).render(
+    return render_template(
+        "look.html.jinja",
         video=kept.video,
         model_name=model_name,
         question=kept.question,
@@ -142,11 +135,11 @@ def render_look_page(kept: KeptQueries, config: FTFVConfig, model_name: str = ""
         saturation=SATURATION,
         is_small=is_small,
         numbered=MAX_NUMBERED_SMALL if is_small else num_query_tokens,
-        scale=_data_uri(_heat_image(np.arange(256, dtype=np.uint8)[None]), "PNG"),
-        ticks=[_digits(share * strongest) for share in (0, 0.25, 1)],
+        scale=data_uri(heat_image(np.arange(256, dtype=np.uint8)[None]), "PNG"),
+        ticks=[digits(share * strongest) for share in (0, 0.25, 1)],
         data={
             "grid": grid_size,
-            "palette": base64.b64encode(_palette().tobytes()).decode(),
+            "palette": base64.b64encode(palette().tobytes()).decode(),
             "maps": [_maps(kept, index) for index in range(len(shown))],
         },
     )
@@ -183,7 +176,7 @@ def _frame(
         attention = kept.attention[count][index].float().cpu().numpy()
         queries = kept.queries[count][index].tolist()
         before = views[-1]["queries"] if views else queries
-        tokens = _tokens(attention, queries, before, width, height)
+        tokens = kept_tokens(attention, queries, before, width, height)
         heat = attention.max(axis=0)
         grid_size = round(len(heat) ** 0.5)
         brightest = divmod(int(heat.argmax()), grid_size)
@@ -193,9 +186,9 @@ def _frame(
                 "count": count,
                 "queries": queries,
                 "tokens": tokens,
-                "heat": _data_uri(_heat_image((255 * levels).round().astype(np.uint8)), "PNG"),
-                "brightest": _place(*brightest),
-                "peaks": _peaks(tokens),
+                "heat": data_uri(heat_image((255 * levels).round().astype(np.uint8)), "PNG"),
+                "brightest": place_of(*brightest),
+                "peaks": peaks_of(tokens),
                 "entering": _ranges(sorted(token["rank"] for token in tokens if token["is_new"])),
                 "leaving": [query for query in before if query not in queries],
             }
@@ -203,65 +196,9 @@ def _frame(
     return {
         "number": number,
         "time": f"{kept.times[index]:.2f} s" if kept.times is not None else number,
-        "picture": _data_uri(Image.fromarray(shown), "JPEG", quality=JPEG_QUALITY),
+        "picture": data_uri(Image.fromarray(shown), "JPEG", quality=JPEG_QUALITY),
         "views": views,
     }
-
-
-def _tokens(
-    attention: np.ndarray, queries: Sequence[int], before: Sequence[int], width: int, height: int
-) -> list[dict[str, Any]]:
-    """The kept tokens of a frame, in order; `attention` is `(K, num_patches)`, `before` what a smaller K keeps."""
-    grid_size = round(attention.shape[1] ** 0.5)
-    patch_width, patch_height = width / grid_size, height / grid_size
-    seen_width, seen_height = (
-        max(patch, side * THUMBNAIL_SHARE) for patch, side in ((patch_width, width), (patch_height, height))
-    )
-    responses = attention.max(axis=1)
-    ranks = np.empty(len(queries), dtype=int)
-    ranks[np.argsort(-responses, kind="stable")] = np.arange(1, len(queries) + 1)
-    tokens = []
-    for query, weights, response, rank in zip(queries, attention, responses, ranks.tolist(), strict=True):
-        row, column = divmod(int(weights.argmax()), grid_size)
-        left, upper = column * patch_width, row * patch_height
-        tokens.append(
-            {
-                "query": query,
-                "rank": rank,
-                "response": _digits(response),
-                "is_new": query not in before,
-                "place": _place(row, column),
-                "patch": (row, column),
-                "box": tuple(round(side, 2) for side in (left, upper, patch_width, patch_height)),
-                # The patch in the middle, as far as the frame goes.
-                "seen": tuple(
-                    round(side, 2)
-                    for side in (
-                        min(max(left + (patch_width - seen_width) / 2, 0), width - seen_width),
-                        min(max(upper + (patch_height - seen_height) / 2, 0), height - seen_height),
-                        seen_width,
-                        seen_height,
-                    )
-                ),
-            }
-        )
-    return tokens
-
-
-def _peaks(tokens: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The patches that queries peak at, with the best rank of each; new where no query peaked before."""
-    of_patch: dict[tuple[int, int], list[dict[str, Any]]] = {}
-    for token in sorted(tokens, key=lambda token: token["rank"]):
-        of_patch.setdefault(token["patch"], []).append(token)
-    return [
-        {
-            "rank": found[0]["rank"],
-            "label": f"{found[0]['rank']}+" if len(found) > 1 else str(found[0]["rank"]),
-            "box": found[0]["box"],
-            "is_new": all(token["is_new"] for token in found),
-        }
-        for found in of_patch.values()
-    ]
 
 
 def _maps(kept: KeptQueries, index: int) -> dict[int, str]:
@@ -274,35 +211,6 @@ def _maps(kept: KeptQueries, index: int) -> dict[int, str]:
                 levels = (255 * weights / weights.max()).round().byte().cpu().numpy()
                 maps[query] = base64.b64encode(levels.tobytes()).decode()
     return maps
-
-
-def _palette() -> np.ndarray:
-    """Red, green, blue and opacity of the 256 levels of a heat map, `(256, 4)` in uint8."""
-    levels = np.linspace(0, 1, 256)
-    colours = COLOURS(levels)
-    colours[:, 3] = OPACITY * levels
-    return (255 * colours).round().astype(np.uint8)
-
-
-def _heat_image(levels: np.ndarray) -> Image.Image:
-    """`levels` is `(height, width)` in uint8; the colours are in the palette, so each pixel takes a byte."""
-    image = Image.fromarray(levels, mode="P")
-    image.putpalette(_palette().tobytes(), "RGBA")
-    return image
-
-
-def _data_uri(image: Image.Image, format: str, **options: Any) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, format, **options)
-    return f"data:image/{format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _digits(value: float) -> str:
-    return f"{value:.3g}"
-
-
-def _place(row: int, column: int) -> str:
-    return f"row {row + 1}, column {column + 1}"
 
 
 def _ranges(numbers: Sequence[int]) -> str:

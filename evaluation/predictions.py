@@ -63,7 +63,7 @@ class PredictionFile:
             written = first["origin"]
             self.answers = {
                 line["id"]: Answered(
-                    by_id[line["id"]], line["text"], line.get("letter_log_probs"), line.get("unreadable")
+                    by_id[line["id"]], line["text"], line.get("letter_log_probs"), unreadable=line.get("unreadable")
                 )
                 for line in lines
                 if line["id"] in by_id

@@ -69,7 +69,8 @@ class TokenBudget:
     Attributes:
         budgets (`tuple[Budget, ...]`): Each K, the smallest first.
         best (`int`): The K of highest accuracy; the smallest of them if there are several.
-        recommended (`int`, *optional*): The smallest K shown to be enough; None where none is.
+        recommended (`int`, *optional*): The smallest K shown to be enough; None where none is, and `likely` is all
+            there is to go by.
         undecided (`tuple[int, ...]`): Smaller K shown neither to be enough nor not to be.
         tolerance (`float`): Points of accuracy that may be lost.
         num_questions, num_videos (`int`): How many were asked, and about how many videos.
@@ -87,6 +88,11 @@ class TokenBudget:
     num_videos: int
     questions_needed: int | None
 
+    @property
+    def likely(self) -> Budget:
+        """The smallest K whose loss, as measured, is within the tolerance, whether or not that is shown."""
+        return next(budget for budget in self.budgets if budget.loss.value <= self.tolerance)
+
     def answer(self) -> str:
         """The recommendation in a sentence or two."""
         if self.questions_needed is None:
@@ -96,7 +102,7 @@ class TokenBudget:
         if self.recommended is None:
             return (
                 f"Cannot tell with {self.num_questions:,} questions which K loses at most {self.tolerance:g} points; "
-                f"{needed}."
+                f"{needed}. Until then, the best guess is K = {self.likely.tokens_per_frame}, {self._found()}."
             )
         text = (
             f"K = {self.recommended} is enough: with 95 % confidence no other K is better by more than "
@@ -108,13 +114,19 @@ class TokenBudget:
             text += f" Whether K = {counts} would do, {self.num_questions:,} questions cannot tell; {needed}."
         return text
 
+    def _found(self) -> str:
+        if self.likely.tokens_per_frame == self.best:
+            return "the most accurate of these"
+        loss = self.likely.loss
+        return f"which lost {loss.value:.1f} points here (95 %: {loss.low:.1f} to {loss.high:.1f})"
+
     def table(self) -> str:
         """Accuracy, loss and cost of each K as Markdown, without a final newline."""
         lines = [
             [
                 str(budget.tokens_per_frame),
                 str(budget.visual_tokens),
-                f"{budget.tflops:.2f}",
+                f"{budget.tflops:.4g}",
                 _with_interval(budget.accuracy),
                 THE_BEST if budget.tokens_per_frame == self.best else _with_interval(budget.loss),
             ]

@@ -106,6 +106,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="environment variable that holds its key (default: OPENAI_API_KEY)",
     )
     judging.add_argument(
+        "--judge-retries",
+        type=int,
+        default=6,
+        metavar="N",
+        help="times that a request is tried again, with longer and longer waits (default: 6)",
+    )
+    judging.add_argument(
         "--judge-prices",
         nargs=2,
         type=float,
@@ -118,6 +125,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN",
         help="way of counting that plots and the recommended K go by, such as strict (default: the official one, or "
         "the first that applies)",
+    )
+    reporting.add_argument(
+        "--tolerance",
+        type=float,
+        default=2.0,
+        metavar="POINTS",
+        help="points of accuracy that the recommended K may lose against the best one (default: 2)",
     )
     reporting.add_argument("--name", help="name of the model in the tables (default: that of its folder)")
     reporting.add_argument(
@@ -138,6 +152,8 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
     logging.set_verbosity_warning()
     logging.disable_progress_bar()
     chosen = [(find_benchmark(name), folder) for name, folder in map(_split_name, args.benchmarks)]
+    if not 0 < args.tolerance < 100:
+        raise ValueError(f"--tolerance is {args.tolerance}; expected points of accuracy, above 0 and below 100.")
     columns = list(dict.fromkeys(rule for benchmark, _ in chosen for rule in benchmark.rules))
     if args.count_by is not None and args.count_by not in columns:
         raise ValueError(f"--count-by is {args.count_by!r}; expected one of {', '.join(columns)}.")
@@ -179,6 +195,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
             "device": args.device or "automatic",
             "dtype": args.dtype,
             "video_pairs": args.video_pairs,
+            "tolerance": args.tolerance,
             "versions": {name: importlib.metadata.version(name) for name in ("transformers", "torch")},
         },
         "judge": judged_by,
@@ -290,7 +307,9 @@ def _load_judge(args: argparse.Namespace) -> Any:
     from .evaluation.judge_local import LocalJudge
 
     if args.judge_url is not None:
-        return EndpointJudge(args.judge_url, args.judge, api_key_variable=args.judge_key)
+        return EndpointJudge(
+            args.judge_url, args.judge, api_key_variable=args.judge_key, max_retries=args.judge_retries
+        )
     return LocalJudge(args.judge, device=args.device)
 
 

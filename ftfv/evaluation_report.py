@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from .evaluation.asking import Setting
@@ -93,7 +94,7 @@ def write_evaluation_report(
     pictures = {}
     for name, run in runs.items():
         pictures |= _plot_sweeps(folder, name, run, defaults)
-        budget = _token_budget(find_benchmark(name), run, config)
+        budget = _token_budget(find_benchmark(name), run, config, about["run"]["tolerance"])
         if budget is not None:
             path = f"{name}_token_budget.png"
             title = run.document["title"]
@@ -101,6 +102,7 @@ def write_evaluation_report(
             pictures[path] = f"{title}: accuracy against the cost of a question at each K"
             results["token_budgets"][name] = {
                 "recommended": budget.recommended,
+                "likely": budget.likely.tokens_per_frame,
                 "tolerance": budget.tolerance,
                 "answer": budget.answer(),
                 "table": budget.table(),
@@ -111,7 +113,7 @@ def write_evaluation_report(
     _write(folder / REPORT, report)
     entries = card_entries(results)
     if entries:
-        _write(folder / CARD_RESULTS, eval_result_entries_to_yaml(entries))
+        _write(folder / CARD_RESULTS, yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False))
     return results, report
 
 
@@ -184,7 +186,7 @@ def _differs_in(setting: Setting, first: Setting, option: str) -> bool:
     return setting != first and setting == replace(first, **{option: getattr(setting, option)})
 
 
-def _token_budget(benchmark: Benchmark, run: BenchmarkRun, config: FTFVConfig) -> TokenBudget | None:
+def _token_budget(benchmark: Benchmark, run: BenchmarkRun, config: FTFVConfig, tolerance: float) -> TokenBudget | None:
     """What K is enough, where several were tried."""
     settings = settings_of(run.document)
     first, _ = settings[0]
@@ -207,7 +209,7 @@ def _token_budget(benchmark: Benchmark, run: BenchmarkRun, config: FTFVConfig) -
             last_position_only=True,
         )
         tflops[count], visual_tokens[count] = cost.total_flops / 1e12, cost.visual_tokens
-    return token_budget(values, videos, tflops=tflops, visual_tokens=visual_tokens)
+    return token_budget(values, videos, tflops=tflops, visual_tokens=visual_tokens, tolerance=tolerance)
 
 
 def _plot_figure_1(folder: Path, results: Mapping[str, Any]) -> dict[str, str]:

@@ -11,9 +11,10 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""`ftfv look`: draws a clip with the patches that the kept queries look at, as a picture or as a page."""
+"""`ftfv look`: draws clips with the patches that the kept queries look at, as a picture, a page or a sheet of many."""
 
 import argparse
+import os
 from pathlib import Path
 
 from .trade_options import add_trade_arguments, set_trades
@@ -21,7 +22,13 @@ from .trade_options import add_trade_arguments, set_trades
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `ftfv look`."""
-    parser.add_argument("video", metavar="VIDEO", help="path or URL of a video")
+    parser.add_argument(
+        "video",
+        metavar="VIDEO",
+        help="path or URL of a video; or a folder with videos and a file questions.jsonl, which makes a sheet of "
+        "questions with the answers at each K, in lines such as "
+        '{"video": "a.mp4", "question": "What happens?", "ability": "caption"}',
+    )
     parser.add_argument("--model", required=True, help="model folder or Hub id")
     parser.add_argument(
         "--output",
@@ -45,14 +52,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """
-    Writes the picture or the page and prints its path.
+    Writes the picture, the page or the sheet and prints its path.
 
     Raises:
-        ValueError: the name of the file to write ends in neither .png nor .html.
+        ValueError: the name of the file to write ends in neither .png nor .html, or a sheet is asked to be another
+            file than .html or to answer one more question.
     """
     suffix = Path(args.output).suffix.lower()
     if suffix not in (".png", ".html"):
         raise ValueError(f"--output is {args.output!r}; expected a name that ends in .png or .html.")
+    if os.path.isfile(os.path.join(args.video, "questions.jsonl")):
+        _write_sheet(args, suffix)
+        print(args.output)
+        return
 
     from transformers.utils import logging
 
@@ -79,3 +91,30 @@ def run(args: argparse.Namespace) -> None:
         processor_kwargs=processor_kwargs,
     )
     print(args.output)
+
+
+def _write_sheet(args: argparse.Namespace, suffix: str) -> None:
+    if suffix != ".html":
+        raise ValueError(f"--output is {args.output!r}; expected a name that ends in .html for a folder of questions.")
+    if args.question is not None:
+        raise ValueError("--question is given for a folder of questions; expected it in questions.jsonl.")
+
+    from transformers import pipeline
+    from transformers.utils import logging
+
+    from .evaluation.qualitative_sheet import read_cases, write_sheet
+    from .model_folder import check_model_folder
+
+    logging.set_verbosity_warning()
+    logging.disable_progress_bar()
+    cases = read_cases(args.video)
+    check_model_folder(args.model)
+    pipe = pipeline("video-text-to-text", model=args.model)
+    write_sheet(
+        args.output,
+        cases,
+        pipe,
+        processor_kwargs=set_trades(args, pipe.model.config),
+        tokens_per_frame=args.tokens_per_frame,
+        num_frames=args.num_frames,
+    )

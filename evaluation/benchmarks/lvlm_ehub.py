@@ -27,6 +27,7 @@ licences; some, such as ImageNet and VCR, are to be asked for from their owners,
 
 import re
 from pathlib import Path
+from typing import Any
 
 from .benchmark import Answered, Benchmark, Question, Total, Verdict
 from .reading import field, read_json, records, require_media
@@ -121,7 +122,7 @@ class LVLMEhub(Benchmark):
         return question.question
 
 
-def read_question(path: Path, question_id: str, record: object, place: str) -> Question:
+def read_question(path: Path, question_id: str, record: Any, place: str) -> Question:
     """A record of one ability's file as a question."""
     answers = field(record, "gt_answers", (str, list), place)
     answers = (answers,) if isinstance(answers, str) else tuple(map(str, answers))

@@ -143,11 +143,16 @@ def read_tsv(path: Path) -> list[Question]:
             if missing:
                 raise ValueError(f"{path}: columns {', '.join(sorted(missing))} are missing.")
             images = Images()
-            questions = [read_row(row, images, f"{path}, line {rows.line_num}") for row in rows]
+            cells = []
+            for row in rows:
+                place = f"{path}, line {rows.line_num}"
+                images.add(row_index(row, place), row.pop("image") or "", place)
+                cells.append((row, place))
     except csv.Error as error:
         raise ValueError(f"{path} is not TSV: {error}.") from error
     finally:
         csv.field_size_limit(limit)
+    questions = [read_row(row, images, place) for row, place in cells]
     if len({question.id for question in questions}) < len(questions):
         raise ValueError(f"{path}: an index stands in two rows.")
     if all(question.id == question.unit for question in questions):
@@ -163,33 +168,44 @@ class Images:
     def __init__(self) -> None:
         self.by_index: dict[int, bytes] = {}
         self.by_digest: dict[bytes, bytes] = {}
+        # Rows whose image is that of another row.
+        self.references: dict[int, int] = {}
 
-    def add(self, index: int, text: str, place: str) -> bytes:
-        """The image of a row whose image column is `text`: base64, or the index of an earlier row."""
+    def add(self, index: int, text: str, place: str) -> None:
+        """Takes in the image column of a row: base64, or the index of the row that has the image."""
         if text.isdecimal() and len(text) <= LONGEST_INDEX:
-            if int(text) not in self.by_index:
-                raise ValueError(f"{place}: the image is that of row {text}, which does not come before.")
-            image = self.by_index[int(text)]
-        else:
-            digest = hashlib.sha256(text.encode()).digest()
-            if digest not in self.by_digest:
-                try:
-                    self.by_digest[digest] = base64.b64decode(text, validate=True)
-                except binascii.Error as error:
-                    raise ValueError(f"{place}: the image is not base64: {error}.") from error
-            image = self.by_digest[digest]
-        if not image:
+            self.references[index] = int(text)
+            return
+        digest = hashlib.sha256(text.encode()).digest()
+        if digest not in self.by_digest:
+            try:
+                self.by_digest[digest] = base64.b64decode(text, validate=True)
+            except (binascii.Error, ValueError) as error:
+                raise ValueError(f"{place}: the image is not base64: {error}.") from error
+        if not self.by_digest[digest]:
             raise ValueError(f"{place}: the image is empty.")
-        self.by_index[index] = image
-        return image
+        self.by_index[index] = self.by_digest[digest]
+
+    def find(self, index: int, place: str) -> bytes:
+        """The image of a row, once all rows are in."""
+        source = self.references.get(index, index)
+        if source not in self.by_index:
+            raise ValueError(f"{place}: the image is that of row {source}, which has none.")
+        return self.by_index[source]
+
+
+def row_index(row: Mapping[str, str | None], place: str) -> int:
+    """The index of a row."""
+    text = row["index"] or ""
+    if not text.isdecimal():
+        raise ValueError(f"{place}: the index is {text!r}; expected a whole number.")
+    return int(text)
 
 
 def read_row(row: Mapping[str, str | None], images: Images, place: str) -> Question:
     """One row as a question."""
     cells = {column: "" if text is None or text in ABSENT else text for column, text in row.items()}
-    if not cells["index"].isdecimal():
-        raise ValueError(f"{place}: the index is {row['index']!r}; expected a whole number.")
-    index = int(cells["index"])
+    index = row_index(row, place)
     listed = [cells.get(column, "") for column in OPTION_COLUMNS]
     options = tuple(listed[: next((place for place, text in enumerate(listed) if not text), len(listed))])
     if any(listed[len(options) :]):
@@ -205,7 +221,7 @@ def read_row(row: Mapping[str, str | None], images: Images, place: str) -> Quest
         question=cells["question"],
         answer=cells["answer"],
         options=options,
-        image=images.add(index, cells["image"], place),
+        image=images.find(index, place),
         unit=str(index % ROTATION_STEP),
         details={"hint": cells.get("hint", "")},
     )

@@ -20,7 +20,7 @@ of the dataset OpenGVLab/MVBench. lmms-eval reads another branch, whose clips ar
 
 import string
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .benchmark import Benchmark, Question, Total
 from .option_rules import likelihood, lmms_eval_mvbench, official_mvbench, strict
@@ -87,6 +87,7 @@ class MVBench(Benchmark):
 
     name = "mvbench"
     title = "MVBench"
+    hub_id = "OpenGVLab/MVBench"
     tasks = tuple(TASKS)
     rules = {
         "official": official_mvbench,
@@ -126,7 +127,7 @@ class MVBench(Benchmark):
         return "\n".join(lines)
 
 
-def read_question(folder: Path, name: str, question_id: str, record: object, place: str) -> Question:
+def read_question(folder: Path, name: str, question_id: str, record: Any, place: str) -> Question:
     """A record of the task called `name` as a question."""
     task = TASKS.get(name, Task(name))
     video = field(record, "video", str, place)

@@ -24,6 +24,7 @@ import re
 import string
 from collections.abc import Sequence
 
+from ..judge_protocol import parse_option
 from .benchmark import Answered, Question, Verdict
 from .text_rules import without_vqa_punctuation
 
@@ -51,6 +52,13 @@ def plain(text: str) -> str:
     return " ".join(text.casefold().split()).removesuffix(".").rstrip()
 
 
+def letters_of(question: Question, text: str) -> list[str]:
+    """The letters of the options that have this text; none for a text of white space or a full stop."""
+    wanted = plain(text)
+    options = zip(question.letters, question.options, strict=True)
+    return [letter for letter, option in options if wanted and plain(option) == wanted]
+
+
 def strict_letter(question: Question, text: str) -> str | None:
     """
     The letter that an answer clearly names, None if it does not.
@@ -63,21 +71,15 @@ def strict_letter(question: Question, text: str) -> str | None:
     if announced:
         text = text[announced.end() :]
     form = LETTER_FORM.fullmatch(text)
-    if form is None:
-        same = [
-            letter
-            for letter, option in zip(question.letters, question.options, strict=True)
-            if plain(option) == plain(text)
-        ]
-        return same[0] if len(same) == 1 and plain(text) else None
-    letter = (form[1] or form[2]).upper()
+    same = letters_of(question, text)
+    # The text of an option may itself begin like a letter with a text: "B. Smith".
+    if form is None or (form[3].strip() and same):
+        return same[0] if len(same) == 1 else None
+    letter, rest = (form[1] or form[2]).upper(), form[3]
     if letter not in question.letters:
         return None
-    rest = form[3]
-    named = {
-        other for other, option in zip(question.letters, question.options, strict=True) if plain(option) == plain(rest)
-    }
-    if plain(rest) and named:
+    named = letters_of(question, rest)
+    if named:
         return letter if letter in named else None
     mentioned = {"".join(groups).upper() for groups in MENTION.findall(rest)}
     return None if mentioned & set(question.letters) - {letter} else letter
@@ -189,13 +191,13 @@ def mmbench_letter(question: Question, text: str) -> str | None:
 def official_mmbench(answered: Answered) -> Verdict:
     """
     MMBench's own matching: by letter, by option text, and, only where both fail and there is one, by the judge's
-    reply, read in the same way. What stays without a match is wrong and not parsed; where MMBench draws a random
+    reply. What stays without a match is wrong and not parsed; where MMBench draws a random
     option after three failed replies, this rule draws none.
     """
     question = answered.question
     letter = mmbench_letter(question, answered.text)
     if letter is None and answered.reply is not None:
-        letter = mmbench_letter(question, answered.reply)
+        letter = parse_option(answered.reply, question.letters)
     return verdict(question, letter)
 
 

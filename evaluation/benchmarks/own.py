@@ -16,6 +16,7 @@
 import json
 import string
 from pathlib import Path
+from typing import Any
 
 from .benchmark import Benchmark, Question, Total
 from .option_rules import likelihood, strict
@@ -73,7 +74,7 @@ class OwnQuestions(Benchmark):
         return "\n".join([question.question, *options, "Answer with the letter of the right option only."])
 
 
-def read_question(folder: Path, record: object, number: str, place: str) -> Question:
+def read_question(folder: Path, record: Any, number: str, place: str) -> Question:
     """A record as a question; its id is the number of its line unless it has one."""
     text = field(record, "question", str, place)
     media = {kind: str(folder / field(record, kind, str, place)) for kind in ("video", "image") if kind in record}
@@ -89,15 +90,16 @@ def read_question(folder: Path, record: object, number: str, place: str) -> Ques
         ends = field(record, "clip", list, place)
         if len(ends) != 2 or not all(isinstance(end, (int, float)) for end in ends):
             raise ValueError(f"{place}: `clip` is {ends}; expected [start, end] in seconds.")
-        clip = clip_of(*ends, place)
+        clip = clip_of(ends[0], ends[1], place)
     return Question(
         id=str(record.get("id", number)),
         task=str(record.get("task", OwnQuestions.title)),
         question=text,
         answer=answer,
         options=options,
+        video=media.get("video"),
+        image=media.get("image"),
         clip=clip,
-        **media,
     )
 
 

@@ -51,6 +51,8 @@ def find_benchmark(name: str) -> Benchmark:
     """
     if name in BENCHMARKS:
         return BENCHMARKS[name]
-    close = get_close_matches(name.lower().replace("-", "_"), BENCHMARKS, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    wanted = name.lower().replace("-", "_")
+    close = [known for known in BENCHMARKS if wanted and known.startswith(wanted)]
+    close = close or get_close_matches(wanted, BENCHMARKS, n=1, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(close)}?" if close else ""
     raise ValueError(f"There is no benchmark {name!r}; expected one of {', '.join(BENCHMARKS)}.{hint}")

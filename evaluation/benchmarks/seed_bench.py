@@ -20,6 +20,7 @@ whose text is the likeliest, which is not what the column `likelihood` is: that 
 """
 
 from pathlib import Path
+from typing import Any
 
 from .benchmark import Benchmark, Question, Total
 from .option_rules import likelihood, lmms_eval_seed_bench, strict
@@ -81,7 +82,7 @@ class SeedBench(Benchmark):
         )
 
 
-def read_question(folder: Path, record: object, place: str) -> Question:
+def read_question(folder: Path, record: Any, place: str) -> Question:
     """A record about an image as a question."""
     dimension = field(record, "question_type_id", int, place)
     if dimension not in DIMENSIONS:

@@ -19,13 +19,12 @@ answer is matched to an option by a judge) and `Step3_compute_scores.py` (weight
 dataset maoxx241/videobench_subset, as AISBench reads it (`ais_bench/benchmark/datasets/videobench.py`).
 """
 
-import json
-import re
 import string
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..judge_protocol import parse_option
 from .benchmark import Answered, Benchmark, Question, Total, Verdict
 from .option_rules import likelihood, strict, verdict
 from .reading import field, read_json, require_media
@@ -43,7 +42,7 @@ KEY_LAYOUT = (
 )
 QUESTION_FILE = "_QA_new.json"
 # Weights of the sets within their level, of Step3_compute_scores.py; levels weigh the same in the score over all.
-LEVELS = {
+LEVELS: dict[str, dict[str, float]] = {
     "Exc": {"ActivityNet": 1, "MSVD": 1, "MSRVTT": 1, "TGIF": 1, "Youcook2": 1, "Ucfcrime": 1, "MOT": 0.5},
     "Prior": {"TVQA": 1, "MV": 1, "NBA": 1},
     "Dec": {"Driving-exam": 0.5, "Driving-decision-making": 1, "SQA3D": 1},
@@ -63,14 +62,7 @@ def official_video_bench(answered: Answered) -> Verdict | None:
     """
     if answered.reply is None:
         return None
-    letter = None
-    found = re.search(r"\{.*?\}", answered.reply, re.DOTALL)
-    if found:
-        try:
-            letter = json.loads(found[0]).get("maximum probability")
-        except ValueError:
-            pass  # no JSON is no letter
-    return verdict(answered.question, letter)
+    return verdict(answered.question, parse_option(answered.reply, answered.question.letters))
 
 
 class VideoBench(Benchmark):

@@ -69,13 +69,18 @@ def test_a_k_within_the_tolerance_of_the_best_is_enough():
         assert budget_of(values, tolerance=tolerance).recommended == recommended
 
 
-def test_too_few_questions_name_no_k_and_say_how_many_would():
+def test_too_few_questions_show_nothing_and_say_how_many_would():
     values = planted(100, {4: 0.58, 16: 0.6, 64: 0.6}, noise=0.1)
     budget = budget_of(values)
     assert budget.recommended is None and budget.questions_needed > 183
     assert budget.answer() == (
-        f"Cannot tell with 100 questions which K loses at most 2 points; about {budget.questions_needed:,} are needed."
+        f"Cannot tell with 100 questions which K loses at most 2 points; about {budget.questions_needed:,} are "
+        "needed. Until then, the best guess is K = 16, the most accurate of these."
     )
+    most = np.arange(100) < 60
+    budget = budget_of({4: np.arange(100) < 59, 16: most, 64: most})
+    assert (budget.recommended, budget.best, budget.likely.tokens_per_frame) == (None, 16, 4)
+    assert "the best guess is K = 4, which lost 1.0 points here (95 %: " in budget.answer()
     # Answers that never differ exclude nothing either, until there are as many as Clopper and Pearson ask for.
     for num_questions, recommended in ((5, None), (182, None), (183, 4)):
         assert budget_of(dict.fromkeys(COUNTS, np.ones(num_questions))).recommended == recommended
