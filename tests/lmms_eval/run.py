@@ -14,8 +14,8 @@
 """
 Runs lmms-eval with FTFV on toy data and holds its scores against ours: `make lmms-eval`.
 
-lmms-eval is no dependency: it pins an older PyAV than FTFV decodes with. The script makes an environment with both in a
-folder, writes tiny data of all benchmarks in their real formats and a tiny model with random weights, and runs
+lmms-eval is no dependency: it pins an older PyAV than FTFV decodes with. The script makes an environment with both in
+a folder, writes tiny data of all benchmarks in their real formats and a tiny model with random weights, and runs
 `lmms-eval` on them with a judge of its own. Then it reads the predictions that lmms-eval logged, counts them by the
 rules of `ftfv eval`, and compares: every score, every prompt that both word alike, and how often the encoder ran.
 """

@@ -14,8 +14,9 @@
 """
 Tiny data of all benchmarks in their real formats, once as `ftfv eval` reads them and once as lmms-eval does.
 
-lmms-eval asks `datasets` for names like `OpenGVLab/MVBench`. A folder of that name below the working directory is taken
-before the Hub is asked, so its tasks run as they are, without network; videos lie in `HF_HOME`, where it unpacks them.
+lmms-eval asks `datasets` for names like `OpenGVLab/MVBench`. A folder of that name below the working directory is
+taken before the Hub is asked, so its tasks run as they are, without network; videos lie in `HF_HOME`, where it unpacks
+them.
 """
 
 import base64
