@@ -26,6 +26,7 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict
 from lmms_eval.api.task import ConfigurableTask
+from transformers.utils import logging
 
 from ..evaluation.benchmark_scores import judge_by_rule
 from ..evaluation.benchmarks.benchmark import Answered, Benchmark, Question
@@ -33,6 +34,8 @@ from ..evaluation.benchmarks.registry import BENCHMARKS
 from ..evaluation.judge_endpoint import EndpointJudge
 from ..evaluation.judge_protocol import messages, option_messages
 
+
+logger = logging.get_logger(__name__)
 
 SPLIT = "test"
 # The variables by which lmms-eval's own tasks find their judge, and its values where they are not set.
@@ -151,6 +154,7 @@ def mean_score(items: Sequence[Mapping[str, Any]]) -> float:
 
 def _judge() -> EndpointJudge | None:
     if not os.environ.get(KEY_VARIABLE):
+        logger.warning_once(f"{KEY_VARIABLE} is not set, so no judge is asked and its columns are left out.")
         return None
     url = os.environ.get(URL_VARIABLE, DEFAULT_URL).removesuffix(REQUEST_PATH)
     return EndpointJudge(url, os.environ.get(MODEL_VARIABLE, DEFAULT_MODEL), api_key_variable=KEY_VARIABLE)

@@ -14,45 +14,57 @@
 """Totals of Video-Bench for lmms-eval's groups, with the weights of `ftfv eval`."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 from ..evaluation.benchmarks.registry import BENCHMARKS
 
 
 def exclusive(scores: Sequence[float], sizes: Sequence[int], weight_by_size: bool) -> float:
     """Video-exclusive understanding."""
-    return weighted_mean("Exc", scores)
+    return total_score("Exc", scores)
 
 
 def prior(scores: Sequence[float], sizes: Sequence[int], weight_by_size: bool) -> float:
     """Prior knowledge-based question answering."""
-    return weighted_mean("Prior", scores)
+    return total_score("Prior", scores)
 
 
 def decision(scores: Sequence[float], sizes: Sequence[int], weight_by_size: bool) -> float:
     """Comprehension and decision-making."""
-    return weighted_mean("Dec", scores)
+    return total_score("Dec", scores)
 
 
 def overall(scores: Sequence[float], sizes: Sequence[int], weight_by_size: bool) -> float:
     """Mean of the three levels."""
-    return weighted_mean("All", scores)
+    return total_score("All", scores)
 
 
-def weighted_mean(total: str, scores: Sequence[float]) -> float:
+def total_score(name: str, scores: Sequence[float]) -> float:
     """
     A total of Video-Bench.
 
     Args:
-        total (`str`): Its name.
+        name (`str`): Its name in `ftfv eval`.
         scores (`Sequence[float]`): One of each of its tasks, in the benchmark's order, in which groups list them.
 
     Raises:
         ValueError: there are not as many scores as tasks.
     """
-    weights = BENCHMARKS["video_bench"].totals[total].weights
-    assert weights is not None
-    if len(scores) != len(weights):
+    tasks = _tasks(name)
+    if len(scores) != len(tasks):
         raise ValueError(
-            f"There are {len(scores)} scores for {total} of Video-Bench; expected one of each of {', '.join(weights)}."
+            f"There are {len(scores)} scores for {name} of Video-Bench; expected one of each of {', '.join(tasks)}."
         )
-    return sum(weight * score for weight, score in zip(weights.values(), scores, strict=True)) / sum(weights.values())
+    total = BENCHMARKS["video_bench"].totals[name]
+    if total.levels:
+        rest = iter(scores)
+        levels = [total_score(level, list(islice(rest, len(_tasks(level))))) for level in total.levels]
+        return sum(levels) / len(levels)
+    weights = list((total.weights or {}).values())
+    return sum(weight * score for weight, score in zip(weights, scores, strict=True)) / sum(weights)
+
+
+def _tasks(name: str) -> list[str]:
+    """Tasks of a total, those of its levels one after another."""
+    total = BENCHMARKS["video_bench"].totals[name]
+    return [task for level in total.levels for task in _tasks(level)] or list(total.weights or ())

@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-`lmms-eval` with a count of how often vision tower and adapter ran for each task: `counted_lmms_eval.py FILE ...`.
+`lmms-eval` with a count of how often vision tower and adapter ran for each task: `counted_lmms_eval.py COUNTS ...`.
 
-It runs in the environment of lmms-eval. A video or image that several tasks ask about counts for the one that asked
-first.
+It runs in the environment of lmms-eval and writes a JSON file. A video or image that several tasks ask about counts
+for the one that asked first.
 """
 
 import json

@@ -172,7 +172,7 @@ class ToyData:
         rows = []
         # lmms-eval's Chinese task would print the word.
         no_hint = "nan" if language == "en" else None
-        for number in range(8):
+        for number in range(24):
             options, image = self._options(2 + number % 3), self._picture()
             right = self.random.randrange(len(options))
             shared = {
