@@ -44,7 +44,7 @@ def test_tokens_and_responses_are_those_of_the_model(model, processor, clip):
 
     inputs = processor(videos=[clip], return_tensors="pt", tokens_per_frame=NUM_QUERIES, num_frames=5)
     with torch.no_grad():
-        features = model.get_video_features(inputs["pixel_values_videos"])
+        features = model.get_video_features(inputs["pixel_values_videos"], tokens_per_frame=NUM_QUERIES)
     assert seen.modality == "video"
     assert seen.encoded[False].tokens.shape == (5, NUM_QUERIES, 32)
     torch.testing.assert_close(seen.encoded[False].responses, features.responses[0])
