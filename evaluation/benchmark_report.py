@@ -56,7 +56,7 @@ def render_benchmark_report(results: Mapping[str, Any], pictures: Mapping[str, s
 
     Args:
         results (`Mapping`): What `ftfv eval` found, in plain JSON types: `model`, `run`, `judge`, `benchmarks` (each a
-            document of [`BenchmarkRun`]) and `token_budgets`.
+            document of [`BenchmarkRun`]), `token_budgets` and, where it was run, `lmms_eval`.
         pictures (`Mapping[str, str]`): Captions of pictures by their file names.
 
     Returns:
@@ -69,6 +69,7 @@ def render_benchmark_report(results: Mapping[str, Any], pictures: Mapping[str, s
     ]
     for name, document in results["benchmarks"].items():
         paragraphs += _benchmark(name, document)
+    paragraphs += _lmms_eval(results)
     paragraphs += _token_budgets(results)
     for path, caption in pictures.items():
         paragraphs += [caption, f"![{caption}](<{path}>)"]
@@ -178,6 +179,13 @@ def _beside_the_paper(results: Mapping[str, Any]) -> list[str]:
                 name = results["model"]["name"] + (f", {difference}" if difference else "")
                 if values:
                     rows[name] = {**rows.get(name, {}), **values}
+        by_others = results.get("lmms_eval", {"columns": {}})
+        found = {column: value for column, value in by_others["columns"].items() if column in columns}
+        if found:
+            note = f"by lmms-eval {by_others['version']}, with its prompts and rules and without intervals"
+            rows[f"{results['model']['name']}, lmms-eval"] = {
+                column: Measured(value, note=note) for column, value in found.items()
+            }
         if rows:
             pairs = results["run"]["video_pairs"]
             if pairs is not None and number == 4:
@@ -259,6 +267,20 @@ def _other_settings(document: Mapping[str, Any]) -> list[str]:
             f"frame keeps its own order). The interval lies wholly above that of the shuffled frames for: {above}."
         )
     return paragraphs
+
+
+def _lmms_eval(results: Mapping[str, Any]) -> list[str]:
+    if "lmms_eval" not in results:
+        return []
+    lines = [
+        [task, f"{counts['questions']:,}", f"{counts['empty']:,}"]
+        for task, counts in results["lmms_eval"]["tasks"].items()
+    ]
+    return [
+        "## Run by lmms-eval",
+        "Empty answers are those that some of its rules leave out; see its own files for what it made of each answer.",
+        format_table(["task", "questions", "empty answers"], lines),
+    ]
 
 
 def _token_budgets(results: Mapping[str, Any]) -> list[str]:

@@ -22,8 +22,10 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from transformers.video_utils import VideoMetadata
 
 from ..modeling_ftfv.modeling_ftfv import FTFVFeaturesOutput, FTFVForConditionalGeneration
+from ..processing.frame_source_ftfv import list_frame_files
 from ..processing.media_source_ftfv import make_list_of_videos
 from ..processing.processing_ftfv import FTFVProcessor
 from ..processing.video_processing_ftfv import frames_within
@@ -117,11 +119,10 @@ def _encode_video(
     shuffled: bool,
     seed: int,
 ) -> SeenMedia:
-    arguments = {
-        "max_num_frames": looking.num_frames,
-        "clip": question.clip,
-        "video_metadata": None if question.frame_rate is None else [{"fps": question.frame_rate}],
-    }
+    arguments: dict[str, Any] = {"max_num_frames": looking.num_frames, "clip": question.clip}
+    if question.frame_rate is not None:
+        num_frames = len(list_frame_files(str(question.video)))
+        arguments["video_metadata"] = [VideoMetadata(total_num_frames=num_frames, fps=question.frame_rate)]
     inputs = processor(
         videos=[question.video],
         return_tensors="pt",

@@ -208,7 +208,9 @@ def _case(record: Any, folder: Path) -> Case:
     unknown = [name for name in record if name not in FIELDS]
     if unknown:
         raise ValueError(f"there is a field {unknown[0]!r}; expected some of {', '.join(FIELDS)}.")
-    clip = record.get("clip")
+    answer, clip = record.get("answer"), record.get("clip")
+    if answer is not None and not isinstance(answer, str):
+        raise ValueError(f"`answer` is {answer!r}; expected text.")
     if clip is not None and not (
         isinstance(clip, list) and len(clip) == 2 and all(isinstance(bound, (int, float)) for bound in clip)
     ):
@@ -217,7 +219,7 @@ def _case(record: Any, folder: Path) -> Case:
         video=str(folder / record["video"]),
         question=record["question"],
         ability=record["ability"],
-        answer=record.get("answer"),
+        answer=answer,
         clip=None if clip is None else (clip[0], clip[1]),
     )
 

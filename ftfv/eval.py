@@ -17,7 +17,7 @@ import argparse
 import importlib.metadata
 import string
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,11 +147,15 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
     from .evaluation.benchmark_run import run_benchmark
     from .evaluation.benchmarks.registry import find_benchmark
     from .evaluation_report import write_evaluation_report
+    from .lmms_eval_run import check_lmms_eval, run_lmms_eval
     from .model_identity import identify_model
 
     logging.set_verbosity_warning()
     logging.disable_progress_bar()
-    chosen = [(find_benchmark(name), folder) for name, folder in map(_split_name, args.benchmarks)]
+    named = [text.partition("=") for text in args.benchmarks]
+    chosen = [(find_benchmark(name), folder) for name, equals, folder in named if equals]
+    downloaded = [find_benchmark(name).name for name, equals, _ in named if not equals]
+    check_lmms_eval(downloaded)
     if not 0 < args.tolerance < 100:
         raise ValueError(f"--tolerance is {args.tolerance}; expected points of accuracy, above 0 and below 100.")
     columns = list(dict.fromkeys(rule for benchmark, _ in chosen for rule in benchmark.rules))
@@ -187,7 +191,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
         )
         done.document.update(available=len(available), count_by=args.count_by)
         runs[benchmark.name] = done
-    about = {
+    about: dict[str, Any] = {
         "model": {"name": args.name or Path(args.model).name, **origin},
         "run": {
             "seed": args.seed,
@@ -200,6 +204,9 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
         },
         "judge": judged_by,
     }
+    if downloaded:
+        [setting, *_] = make_settings(args, has_videos=True)
+        about["lmms_eval"] = run_lmms_eval(downloaded, args, asdict(setting), Path(args.output) / "lmms_eval")
     results, report = write_evaluation_report(Path(args.output), args.model, about, runs)
     failed = [document["judge_error"] for document in results["benchmarks"].values() if document.get("judge_error")]
     if args.json:
@@ -325,13 +332,6 @@ def _load_model(args: argparse.Namespace) -> tuple[Any, Any]:
     check_agreement(model.config, processor)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     return model.to(device), processor
-
-
-def _split_name(text: str) -> tuple[str, str]:
-    name, equals, folder = text.partition("=")
-    if not equals or not folder:
-        raise ValueError(f"{text!r} names no folder; expected NAME=FOLDER, such as mvbench=data/MVBench.")
-    return name, folder
 
 
 def _read_values(args: argparse.Namespace, name: str) -> list[Any]:

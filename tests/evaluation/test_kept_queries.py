@@ -19,7 +19,8 @@ import pytest
 import torch
 
 from ftfv.evaluation.answering import generate
-from ftfv.evaluation.kept_queries import gather_kept_queries, kept_attention
+from ftfv.evaluation.kept_queries import encode_kept_queries, gather_kept_queries, kept_attention
+from ftfv.processing.pipeline_ftfv import VideoTextToTextPipeline
 from tests.tiny import (
     NUM_PATCHES,
     NUM_QUERIES,
@@ -145,3 +146,33 @@ def test_a_random_sampler_keeps_for_the_picture_what_it_keeps_for_the_answer(cli
 def test_a_missing_video_is_named(model):
     with pytest.raises(FileNotFoundError, match="none.mp4"):
         gather_kept_queries(model, build_processor(), "none.mp4")
+
+
+def test_encoding_once_keeps_what_encoding_at_each_k_keeps(clip):
+    model, processor = build_model(seed=1), build_processor()
+    expected = gather_kept_queries(model, processor, clip, tokens_per_frame=[2, 8], num_frames=5)
+    pipe = VideoTextToTextPipeline(model=model, processor=processor)
+
+    features, kept = encode_kept_queries(pipe, clip, [2, 8], num_frames=5)
+
+    assert features.pooler_output.shape[:2] == (1, 5 * 8)
+    assert (kept.video, kept.times, kept.answers) == (expected.video, expected.times, {})
+    assert (kept.frames == expected.frames).all()
+    for count in (2, 8):
+        assert torch.equal(kept.queries[count], expected.queries[count])
+        torch.testing.assert_close(kept.attention[count], expected.attention[count])
+
+
+def test_a_part_of_a_video_shows_its_own_frames(clip):
+    pipe = VideoTextToTextPipeline(model=build_model(), processor=build_processor())
+    _, kept = encode_kept_queries(pipe, clip, [4], num_frames=2, clip=(1.0, 2.0))
+    # 10 frames from the tenth on: the middle ones of two halves
+    levels = kept.frames.reshape(2, -1).mean(axis=1)
+    assert ((levels - 16) / 8).round().tolist() == [12, 17]
+    assert kept.times == pytest.approx([1.2, 1.7]) and kept.attention[4].shape == (2, 4, NUM_PATCHES)
+
+
+def test_one_pass_for_several_k_takes_a_sampler_of_nested_choices(clip):
+    pipe = VideoTextToTextPipeline(model=build_model(token_sampler="random"), processor=build_processor())
+    with pytest.raises(ValueError, match="weighted"):
+        encode_kept_queries(pipe, clip, [2, 4])

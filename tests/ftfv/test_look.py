@@ -13,6 +13,8 @@
 # limitations under the License.
 """`ftfv look`: a picture or a page of any clip with any model."""
 
+import json
+
 import pytest
 from PIL import Image
 
@@ -63,3 +65,48 @@ def test_k_out_of_range_is_refused(saved_folder, clip, tmp_path, capsys, count):
     assert main([*command, "--tokens-per-frame", count]) == 1
     assert f"`tokens_per_frame` is {count}; expected 1 to 16" in capsys.readouterr().err
     assert not (tmp_path / "look.png").exists()
+
+
+def make_folder(folder, clip):
+    folder.mkdir()
+    (folder / "clip.mp4").symlink_to(clip)
+    line = {"video": "clip.mp4", "question": "which way ?", "ability": "direction of motion", "answer": "left"}
+    (folder / "questions.jsonl").write_text(json.dumps(line), encoding="utf-8")
+    return str(folder)
+
+
+def test_a_folder_of_questions_becomes_a_sheet(saved_folder, clip, tmp_path, capsys):
+    output = tmp_path / "sheet.html"
+    command = ["look", make_folder(tmp_path / "cases", clip), "--model", str(saved_folder), "--output", str(output)]
+    assert main([*command, "--tokens-per-frame", "2", "8", "--num-frames", "3"]) == 0
+    assert capsys.readouterr().out == f"{output}\n"
+    page = output.read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>") and "(d) Direction of motion" in page and "24 visual tokens" in page
+    assert f"<dd>{saved_folder.name}</dd>" in page and str(saved_folder.parent) not in page
+
+
+def test_a_folder_of_frames_is_a_video(saved_folder, tmp_path):
+    (tmp_path / "frames").mkdir()
+    for index in range(3):
+        Image.new("RGB", (48, 48), (80 * index, 90, 90)).save(tmp_path / "frames" / f"{index}.png")
+    output = tmp_path / "look.html"
+    assert main(["look", str(tmp_path / "frames"), "--model", str(saved_folder), "--output", str(output)]) == 0
+    assert output.read_text(encoding="utf-8").count('<section class="frame"') == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--output", "look.png"],
+            "--output is 'look.png'; expected a name that ends in .html for a folder of questions.",
+        ),
+        (
+            ["--output", "a.html", "--question", "what ?"],
+            "--question is given for a folder of questions; expected it in",
+        ),
+    ],
+)
+def test_what_a_folder_of_questions_has_no_use_for_is_refused(clip, tmp_path, capsys, options, message):
+    assert main(["look", make_folder(tmp_path / "cases", clip), "--model", "none", *options]) == 1
+    assert message in capsys.readouterr().err
