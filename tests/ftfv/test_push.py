@@ -34,13 +34,23 @@ from tests.tiny import WORDS, build_model, build_processor, write_video
 TOKEN = "hf_" + "q" * 34
 OPTIONS = ("--license", "apache-2.0", "--base-model", "org/tower=mit", "org/language", "--json")
 
-# Runs one command line after another, so that libraries are imported once; a line of JSON for each.
+# Runs one command line after another, so that libraries are imported once; a line of JSON for each. The folder is the
+# same for all of them: the first has it tried out by a clean process, whose answers the others compare theirs with.
 COMMANDS = """
 import contextlib, io, json, sys, time
 
 sys.path[:0] = json.loads(sys.argv[1])
 from ftfv.cli import main
+from ftfv.hub_upload import trial
 
+ask, answers = trial._answer_as_stranger, []
+
+def ask_once(*arguments):
+    if not answers:
+        answers.append(ask(*arguments))
+    return answers[0]
+
+trial._answer_as_stranger = ask_once
 for words in json.loads(sys.argv[2]):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
