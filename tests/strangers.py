@@ -31,12 +31,13 @@ GENERATE = {"max_new_tokens": 5, "min_new_tokens": 5, "do_sample": False, "suppr
 ABSENT = ("ftfv", "modeling_ftfv", "processing", "trl", "peft", "datasets", "accelerate", "decord", "torchcodec")
 
 # Has imported what takes longest and every process needs, and forks one for each task. A child gets its environment
-# before anything that reads it is imported, and ends as a process of its own does.
+# before anything that reads it is imported, and does not stay to take all of that down again.
 FORKS = """
-import json, os, signal, sys, types
+import gc, json, os, signal, sys, traceback, types
 
 import torch, torchvision
 
+gc.freeze()
 for line in iter(sys.stdin.readline, ""):
     task = json.loads(line)
     if os.fork() == 0:
@@ -48,9 +49,15 @@ for line in iter(sys.stdin.readline, ""):
         os.environ.update(task["environment"])
         os.chdir(task["cwd"])
         sys.argv = ["-c", *task["arguments"]]
-        server, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
-        exec(compile(task["code"], "<string>", "exec"), vars(sys.modules["__main__"]))
-        sys.exit()
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        code = 0
+        try:
+            exec(compile(task["code"], "<string>", "exec"), vars(main))
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        sys.stdout.flush()
+        os._exit(code)
     _, status = os.wait()
     print(os.waitstatus_to_exitcode(status), flush=True)
 """
