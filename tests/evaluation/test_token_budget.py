@@ -76,8 +76,8 @@ def test_too_few_questions_name_no_k_and_say_how_many_would():
     assert budget.answer() == (
         f"Cannot tell with 100 questions which K loses at most 2 points; about {budget.questions_needed:,} are needed."
     )
-    # Answers that never differ exclude nothing either while they are few: of the two videos added to N, the resampled
-    # numbers differ by up to 3 in 95 % of draws (two Poisson variables of mean 1), and 3 of N + 2 have to be below 2 %.
+    # Answers that never differ exclude nothing either while they are few: how often the two videos added to N are
+    # drawn differs by up to 3 in 95 % of draws (two Poisson variables of mean 1), and 3 / (N + 2) may be 2 % at most.
     for num_questions, recommended in ((5, None), (120, None), (170, 4)):
         assert budget_of(dict.fromkeys(COUNTS, np.ones(num_questions))).recommended == recommended
     # 1.96 standard errors of that difference, sqrt(2) of N, are 2 % for N = 138.6.
