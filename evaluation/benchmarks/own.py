@@ -18,6 +18,7 @@ import string
 from pathlib import Path
 from typing import Any
 
+from ..judge_protocol import accuracy_rule, score_rule
 from .benchmark import Benchmark, Question, Total
 from .option_rules import likelihood, strict
 from .reading import clip_of, field, require_media
@@ -33,13 +34,21 @@ LAYOUT = (
 
 class OwnQuestions(Benchmark):
     """
-    Columns: for open questions the same words, and the truth's words within the answer; for questions with options
-    [`strict`] and the likeliest letter. `All` is over all questions that a column counts.
+    Columns: for open questions the same words, the truth's words within the answer, and, with a judge, right or wrong
+    and its score of 0 to 5; for questions with options [`strict`] and the likeliest letter. `All` is over all
+    questions that a column counts.
     """
 
     name = "own"
     title = "Own questions"
-    rules = {"exact": exact, "contains": contains, "strict": strict, "likelihood": likelihood}
+    rules = {
+        "exact": exact,
+        "contains": contains,
+        "strict": strict,
+        "likelihood": likelihood,
+        "judge": accuracy_rule,
+        "judge_score": score_rule,
+    }
     totals = {"All": Total()}
 
     def read(self, folder: Path) -> list[Question]:
