@@ -83,13 +83,20 @@ def test_a_column_counts_the_questions_that_it_applies_to(folder):
         "contains": Verdict(1.0),
         "strict": None,
         "likelihood": None,
+        "judge": None,
+        "judge_score": None,
     }
+    judged = Answered(opened, "a dog", reply="{'pred': 'yes', 'score': 4}")
+    assert rules["judge"](judged) == Verdict(1.0)
+    assert rules["judge_score"](judged) == Verdict(4.0)
     answered = Answered(choice, "(B)", {"A": -0.1, "B": -2.0})
     assert {name: rule(answered) for name, rule in rules.items()} == {
         "exact": None,
         "contains": None,
         "strict": Verdict(1.0),
         "likelihood": Verdict(0.0),
+        "judge": None,
+        "judge_score": None,
     }
 
 
