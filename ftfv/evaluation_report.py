@@ -37,6 +37,7 @@ from .evaluation.benchmark_scores import unit_values
 from .evaluation.benchmarks.benchmark import Benchmark
 from .evaluation.benchmarks.registry import find_benchmark
 from .evaluation.figure_1 import OwnPoint, plot_figure_1
+from .evaluation.scoring import Score, scores_to_dict
 from .evaluation.sweep_plot import Point, plot_sweep
 from .evaluation.token_budget import TokenBudget, plot_token_budget, token_budget
 from .modeling_ftfv.configuration_ftfv import FTFVConfig
@@ -63,7 +64,8 @@ def write_evaluation_report(
     folder: Path, model: str, about: Mapping[str, Any], runs: Mapping[str, BenchmarkRun]
 ) -> tuple[dict[str, Any], str]:
     """
-    Writes results.json, report.md, plots and, where a data set is on the Hub, eval_results.yaml into `folder`.
+    Writes results.json, report.md, plots and, for `ftfv push --results`, eval_results.yaml with results on data sets of
+    the Hub and NAME.json with those of each other benchmark into `folder`.
 
     Args:
         folder (`Path`): Where to write.
@@ -114,6 +116,11 @@ def write_evaluation_report(
     entries = card_entries(results)
     if entries:
         _write(folder / CARD_RESULTS, yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False))
+    for name, document in documents.items():
+        if find_benchmark(name).hub_id is None:
+            _write(
+                folder / f"{name}.json", json.dumps({"scores": scores_to_dict(card_scores(document))}, indent=2) + "\n"
+            )
     return results, report
 
 
@@ -138,12 +145,21 @@ def card_entries(results: Mapping[str, Any]) -> list[EvalResultEntry]:
             entries.append(
                 EvalResultEntry(
                     dataset_id=benchmark.hub_id,
-                    task_id=total.lower(),
+                    task_id=name if len(columns[rule].totals) == 1 else f"{name}_{total.lower()}",
                     value=round(value.value, 2),
                     notes="; ".join(notes),
                 )
             )
     return entries
+
+
+def card_scores(document: Mapping[str, Any]) -> dict[str, Score]:
+    """Accuracy by task in the first setting of a benchmark that is no data set of the Hub."""
+    [(_, columns), *_] = settings_of(document)
+    return {
+        task: Score.from_counts(round(figure.value * figure.count), figure.count)
+        for task, figure in columns[main_column(document)].tasks.items()
+    }
 
 
 def _plot_sweeps(folder: Path, name: str, run: BenchmarkRun, defaults: Mapping[str, Any]) -> dict[str, str]:

@@ -76,6 +76,7 @@ class MMBench(Benchmark):
         files (`tuple[str, ...]`): Names under which the development split was published.
     """
 
+    hub_id = "lmms-lab-encoder/MMBench"
     tasks = CATEGORIES
     rules = {
         "official": official_mmbench,

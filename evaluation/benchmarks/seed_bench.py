@@ -56,6 +56,7 @@ class SeedBench(Benchmark):
 
     name = "seed_bench"
     title = "SEED-Bench (image)"
+    hub_id = "AILab-CVC/SEED-Bench"
     tasks = tuple(DIMENSIONS.values())
     rules = {"lmms_eval": lmms_eval_seed_bench, "strict": strict, "likelihood": likelihood}
     totals = {"SEED^I": Total()}

@@ -73,6 +73,7 @@ class VideoBench(Benchmark):
 
     name = "video_bench"
     title = "Video-Bench"
+    hub_id = "LanguageBind/Video-Bench"
     tasks = tuple(name for level in LEVELS.values() for name in level)
     rules = {"official": official_video_bench, "strict": strict, "likelihood": likelihood}
     totals = {

@@ -48,13 +48,15 @@ class VideoQA(Benchmark):
     Args:
         name (`str`): As the command line calls it.
         title (`str`): As tables call it.
+        hub_id (`str`, *optional*): Data set on the Hub that holds it.
     """
 
     rules = {"judge": accuracy_rule, "judge_score": score_rule, "exact": exact, "contains": contains}
     totals = {"Acc": Total()}
 
-    def __init__(self, name: str, title: str):
+    def __init__(self, name: str, title: str, hub_id: str | None = None):
         self.name = name
+        self.hub_id = hub_id
         self.title = title
         self.tasks = (title,)
 
@@ -109,4 +111,4 @@ def list_videos(folder: Path) -> Mapping[str, str]:
 
 MSVD_QA = VideoQA("msvd_qa", "MSVD-QA")
 MSRVTT_QA = VideoQA("msrvtt_qa", "MSRVTT-QA")
-ACTIVITYNET_QA = VideoQA("activitynet_qa", "ActivityNet-QA")
+ACTIVITYNET_QA = VideoQA("activitynet_qa", "ActivityNet-QA", "lmms-eval/ActivityNetQA")

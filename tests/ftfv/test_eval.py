@@ -205,10 +205,17 @@ def test_results_are_what_a_card_takes(model, data, tmp_path, capsys):
     path = tmp_path / "eval_results.yaml"
     [entry] = parse_eval_result_entries(yaml.safe_load(path.read_text()))
     total = results["benchmarks"]["mvbench"]["settings"]["default"]["columns"]["official"]["totals"]["Avg"]
-    assert (entry.dataset_id, entry.task_id) == ("OpenGVLab/MVBench", "avg")
+    assert (entry.dataset_id, entry.task_id) == ("OpenGVLab/MVBench", "mvbench")
     assert entry.value == round(100 * total["value"], 2)
     assert "without Action Prediction" in entry.notes
     assert read_results(path).entries == (entry,)
+
+    results = evaluate(capsys, f"own={data / 'own'}", "--model", model, "--output", str(tmp_path / "own"))
+    scores = read_results(tmp_path / "own/own.json").scores
+    tasks = results["benchmarks"]["own"]["settings"]["default"]["columns"]["exact"]["tasks"]
+    assert {task: score.accuracy for task, score in scores.items()} == {
+        task: figure["value"] for task, figure in tasks.items()
+    }
 
 
 @pytest.mark.parametrize(
