@@ -13,13 +13,16 @@
 # limitations under the License.
 """Recipe, K and batch size for a GPU's memory."""
 
+import functools
+from collections.abc import Callable
+
 import pytest
 
 from ftfv import FTFVConfig
 from ftfv.demo import ASSETS
 from ftfv.training import plan
 from ftfv.training.memory import estimate_memory
-from ftfv.training.plan import plan_training
+from ftfv.training.plan import Plan, plan_training
 
 
 GB = 2**30
@@ -30,9 +33,15 @@ def paper():
     return FTFVConfig()
 
 
+@pytest.fixture(scope="module")
+def planned(paper) -> Callable[[int], Plan]:
+    """The plan for so many GB and 10,000 rows; each takes seconds and is made once."""
+    return functools.cache(lambda memory: plan_training(paper, memory * GB, num_rows=10_000))
+
+
 @pytest.mark.parametrize(("memory", "recipe"), [(80, "s4v_single_gpu"), (40, "s4v_qlora"), (24, "s4v_qlora")])
-def test_a_plan_stays_below_the_memory(memory, recipe, paper):
-    chosen = plan_training(paper, memory * GB, num_rows=10_000)
+def test_a_plan_stays_below_the_memory(memory, recipe, paper, planned):
+    chosen = planned(memory)
     assert (chosen.recipe, chosen.tokens_per_frame) == (recipe, 128)
     assert chosen.memory.total <= memory * GB
     options = chosen.options
@@ -43,14 +52,13 @@ def test_a_plan_stays_below_the_memory(memory, recipe, paper):
     assert "datasets" not in options and "env" not in options
 
 
-def test_more_memory_gives_a_larger_batch(paper):
-    sizes = [plan_training(paper, memory * GB, 10_000).options["per_device_train_batch_size"] for memory in (24, 32)]
+def test_more_memory_gives_a_larger_batch(planned):
+    sizes = [planned(memory).options["per_device_train_batch_size"] for memory in (24, 32)]
     assert sizes[0] < sizes[1]
 
 
-def test_k_is_halved_only_where_its_memory_is_missing(paper, monkeypatch):
-    needed = plan_training(paper, 24 * GB, 10_000)
-    alone = estimate_memory(needed.options, paper, batch_size=1).total
+def test_k_is_halved_only_where_its_memory_is_missing(paper, planned):
+    alone = estimate_memory(planned(24).options, paper, batch_size=1).total
     tight = plan_training(paper, alone - 1, 10_000)
     assert (tight.recipe, tight.tokens_per_frame) == ("s4v_qlora", 64)
     assert tight.options["env"] == {"FTFV_TOKENS_PER_FRAME_RANGE": "64-64"}
