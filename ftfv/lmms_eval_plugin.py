@@ -204,7 +204,7 @@ def _until(text: str, stops: str | Sequence[str] | None) -> str:
     """The text before the first of the strings that end an answer."""
     for stop in [stops] if isinstance(stops, str) else stops or []:
         text = text.split(stop, 1)[0] if stop else text
-    return text
+    return text.strip()
 
 
 def _media(visuals: Any, folder: Path, where: str) -> dict[str, str]:

@@ -76,6 +76,12 @@ def test_there_is_a_task_of_each_benchmark_that_lmms_eval_lacks(task_module):
         assert len(built.dataset["test"]) == (3 if "video_bench" in one["task"] else 12)
 
 
+def test_what_lmms_eval_cannot_hand_on_is_not_needed():
+    """Its prompts are of one turn: no system message, no beginning of the answer, no part of a video."""
+    for name in {one["dataset_path"] for one in configs() if "dataset_path" in one}:
+        assert (BENCHMARKS[name].system, BENCHMARKS[name].response_prefix) == ("", "")
+
+
 def test_groups_list_the_sets_in_the_order_of_their_weights():
     groups = {one["group"]: one for one in configs() if "group" in one}
     assert groups.keys() == {"video_bench", *(f"video_bench_{level}" for level in LEVELS)}
