@@ -59,7 +59,8 @@ class FTFV(lmms):
     those for batch and device as `--batch_size 16 --device cuda:0`; what is not given is as the model has it.
 
     Videos, single images and lists of images, which are taken for the frames of one video, are asked about. Each is
-    encoded once for all requests of a call that ask for answers of the same length.
+    encoded once for all requests of a call that ask for answers of the same length. Images that lmms-eval hands over
+    decoded lie in a temporary folder meanwhile (`TMPDIR`), which takes room for those of all tasks.
 
     Args:
         pretrained (`str`): Model folder or Hub id.
