@@ -20,6 +20,7 @@ activations and softmax count nothing.
 """
 
 import contextlib
+import copy
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from transformers.cache_utils import DynamicCache
 from transformers.utils import logging
 
@@ -164,7 +166,7 @@ class CostCounter:
         self.weight_bytes = _weight_bytes(self.model)
         self._repeated = _repeated_layers(self.model.model.language_model)
         self._tower_runs: dict[tuple[int, int | None], tuple[list[Any], Flops]] = {}
-        self._language_runs: dict[tuple[int, int], tuple[Flops, int]] = {}
+        self._language_runs: dict[tuple[int, int, int | None], tuple[Flops, Any]] = {}
 
     def prefill(
         self,
@@ -295,35 +297,43 @@ class CostCounter:
 
     def _language(self, length: int, num_cached: int) -> tuple[Flops, int]:
         """FLOPs of reading `length` tokens behind `num_cached` others, and bytes of keys and values afterwards."""
-        if (length, num_cached) not in self._language_runs:
-            if self._repeated is None:
-                run = self._run_language(length, num_cached)
-            else:
-                # The first and the last layer may differ by what is around them; each one between costs the same.
-                parent, name = self._repeated
-                layers = getattr(parent, name)
-                try:
-                    setattr(parent, name, layers[:2])
-                    two, two_bytes = self._run_language(length, num_cached)
-                    setattr(parent, name, layers[:3])
-                    three, three_bytes = self._run_language(length, num_cached)
-                finally:
-                    setattr(parent, name, layers)
-                between = len(layers) - 2
-                flops = Counter({key: two[key] + between * (three[key] - two[key]) for key in three})
-                run = flops, two_bytes + between * (three_bytes - two_bytes)
-            self._language_runs[length, num_cached] = run
-        return self._language_runs[length, num_cached]
+        if self._repeated is None:
+            flops, cache = self._run_language(length, num_cached, None)
+            return flops, _cache_bytes(cache)
+        # The first and the last layer may differ by what is around them; each one between costs the same.
+        (two, two_cache), (three, three_cache) = (self._run_language(length, num_cached, number) for number in (2, 3))
+        two_bytes, three_bytes = _cache_bytes(two_cache), _cache_bytes(three_cache)
+        between = len(getattr(*self._repeated)) - 2
+        flops = Counter({key: two[key] + between * (three[key] - two[key]) for key in three})
+        return flops, two_bytes + between * (three_bytes - two_bytes)
 
-    def _run_language(self, length: int, num_cached: int) -> tuple[Flops, int]:
-        language_model, width = self.model.model.language_model, self.config.text_config.hidden_size
-        cache = None
-        with torch.no_grad(), self._counting("language") as counter:
-            if num_cached:
-                cache = language_model(inputs_embeds=_meta(1, num_cached, width), use_cache=True).past_key_values
-                counter.flops.clear()
-            outputs = language_model(inputs_embeds=_meta(1, length, width), past_key_values=cache, use_cache=True)
-        return counter.flops, _cache_bytes(outputs.past_key_values)
+    def _run_language(self, length: int, num_cached: int, num_layers: int | None) -> tuple[Flops, Any]:
+        """FLOPs and cache of a run, with the first `num_layers` of layers that are alike; none happens twice."""
+        run = length, num_cached, num_layers
+        if run not in self._language_runs:
+            # What is read next is written into the cache, which more may be read behind.
+            cache = copy.deepcopy(self._run_language(num_cached, 0, num_layers)[1]) if num_cached else None
+            inputs_embeds = _meta(1, length, self.config.text_config.hidden_size)
+            with torch.no_grad(), self._first_layers(num_layers), self._counting("language") as counter:
+                outputs = self.model.model.language_model(
+                    inputs_embeds=inputs_embeds, past_key_values=cache, use_cache=True
+                )
+            self._language_runs[run] = counter.flops, outputs.past_key_values
+        return self._language_runs[run]
+
+    @contextlib.contextmanager
+    def _first_layers(self, num_layers: int | None) -> Iterator[None]:
+        """The language model with the first of its layers alone."""
+        if num_layers is None:
+            yield
+            return
+        parent, name = self._repeated
+        layers = getattr(parent, name)
+        setattr(parent, name, layers[:num_layers])
+        try:
+            yield
+        finally:
+            setattr(parent, name, layers)
 
     def _head(self, num_positions: int) -> Flops:
         with torch.no_grad(), self._counting("lm_head") as counter:
@@ -493,7 +503,7 @@ def _counting(model: FTFVForConditionalGeneration, part: str) -> Iterator[PartFl
     counter = PartFlopCounter(model, part)
     try:
         # Index tensors that a module makes on the way are of the same device as its weights.
-        with torch.device("meta"), counter:
+        with torch.device("meta"), _FastResizing(), counter:
             yield counter
     except RuntimeError as error:
         if "meta" not in str(error).lower():
@@ -502,6 +512,20 @@ def _counting(model: FTFVForConditionalGeneration, part: str) -> Iterator[PartFl
             f"The model cannot be counted: its {counter.part.replace('_', ' ')} depends on values, of which there are "
             f"none without weights ({' '.join(str(error).split())[:200]})."
         ) from error
+
+
+class _FastResizing(TorchFunctionMode):
+    """
+    Resizes grids to a size by something of that shape. No FLOPs are counted for it either way, and what PyTorch does
+    on the meta device takes longer than a layer.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        if func is nn.functional.interpolate and args and kwargs.get("size") is not None:
+            # As resizing does, it is for autograd a function of the grid, and shares no storage with it.
+            return args[0].mean((-2, -1), keepdim=True).expand(*args[0].shape[:2], *kwargs["size"])
+        return func(*args, **kwargs)
 
 
 @contextlib.contextmanager

@@ -98,6 +98,7 @@ class HubStub:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # headers and content go out one after the other
 
             def log_message(self, *arguments: Any) -> None:
                 """Silence."""

@@ -13,10 +13,12 @@
 # limitations under the License.
 """A model folder or repository used by a process that knows nothing of this package."""
 
+import functools
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,38 @@ QUESTION = "what moves ?"
 GENERATE = {"max_new_tokens": 5, "min_new_tokens": 5, "do_sample": False, "suppress_tokens": list(range(6))}
 # What is left is torch, torchvision, transformers, what they depend on and a decoder.
 ABSENT = ("ftfv", "modeling_ftfv", "processing", "trl", "peft", "datasets", "accelerate", "decord", "torchcodec")
+
+# Has imported what takes longest and every process needs, and forks one for each task. A child gets its environment
+# before anything that reads it is imported, and does not stay to take all of that down again.
+FORKS = """
+import gc, json, os, signal, sys, traceback, types
+
+import torch, torchvision
+
+gc.freeze()
+for line in iter(sys.stdin.readline, ""):
+    task = json.loads(line)
+    if os.fork() == 0:
+        signal.alarm(280)
+        for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+            os.dup2(os.open(task[name], os.O_RDWR), descriptor)
+        sys.stdin = open(0)
+        os.environ.clear()
+        os.environ.update(task["environment"])
+        os.chdir(task["cwd"])
+        sys.argv = ["-c", *task["arguments"]]
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        code = 0
+        try:
+            exec(compile(task["code"], "<string>", "exec"), vars(main))
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        sys.stdout.flush()
+        os._exit(code)
+    _, status = os.wait()
+    print(os.waitstatus_to_exitcode(status), flush=True)
+"""
 
 STRANGER = """
 import json, os, sys
@@ -92,19 +126,35 @@ def stranger_environment(cwd: Path, **settings: str) -> dict[str, str]:
     return {**environment, "HF_HUB_DISABLE_XET": "1", **settings}
 
 
+@functools.cache
+def forks() -> subprocess.Popen:
+    """The process that forks; it ends with this one, which holds the other end of its stdin."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-c", FORKS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=stranger_environment(Path(tempfile.gettempdir())),
+    )
+
+
 def run_python(code: str, *arguments: str, cwd: Path, standard_input: str = "", **settings: str) -> str:
     """Runs code away from the checkout and returns what it printed on stdout; a failure fails the test."""
-    finished = subprocess.run(
-        [sys.executable, "-I", "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        input=standard_input,
-        cwd=cwd,
-        env=stranger_environment(cwd, **settings),
-        timeout=280,
-    )
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
+    with tempfile.TemporaryDirectory() as scratch:
+        streams = {name: Path(scratch) / name for name in ("stdin", "stdout", "stderr")}
+        for path in streams.values():
+            path.write_text(standard_input if path.name == "stdin" else "")
+        task = {
+            "code": code,
+            "arguments": arguments,
+            "cwd": str(cwd),
+            "environment": stranger_environment(cwd, **settings),
+            **{name: str(path) for name, path in streams.items()},
+        }
+        forks().stdin.write(json.dumps(task) + "\n")
+        forks().stdin.flush()
+        assert forks().stdout.readline() == "0\n", streams["stderr"].read_text()
+        return streams["stdout"].read_text()
 
 
 def ask_as_stranger(

@@ -19,6 +19,7 @@ import pytest
 
 from ftfv import FTFVConfig
 from ftfv.cli import main
+from ftfv.demo import ASSETS
 from ftfv.modeling_ftfv.cost import cost
 from ftfv.training.compute import recipe_cost
 from tests.tiny import build_config
@@ -175,7 +176,7 @@ def test_a_plot(saved_folder, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--tokens-per-frame", "0"], "`tokens_per_frame` is 0; expected 1 to 256"),
-        (["--tokens-per-frame", "4,257"], "`tokens_per_frame` is 257; expected 1 to 256"),
+        (["--model", str(ASSETS), "--tokens-per-frame", "4,17"], "`tokens_per_frame` is 17; expected 1 to 16"),
         (["--num-frames", "0"], "`num_frames` is 0; expected at least 1"),
         (["--frame-size", "0"], "--frame-size is 0; expected a multiple of the vision tower's patch size, 14."),
         (["--lora-rank", "-1"], "`lora_rank` is -1; expected a number from 0 up"),
