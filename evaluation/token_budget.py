@@ -137,7 +137,7 @@ class TokenBudget:
 
 @dataclass(frozen=True)
 class _Mean:
-    """A mean over questions with its bootstrap interval and standard error."""
+    """A mean over questions with its bootstrap interval and, of differences, the standard error of the questions."""
 
     mean: float
     low: float
@@ -145,25 +145,31 @@ class _Mean:
     error: float
 
     @classmethod
-    def of(cls, values: np.ndarray, draws: np.ndarray) -> "_Mean":
+    def of(cls, values: np.ndarray, draws: np.ndarray, error: float = 0.0) -> "_Mean":
         low, high = interval(draws, LEVEL)
         mean = float(values.mean())
         # Of a few clusters of unlike sizes, the percentiles may leave out the mean itself.
-        return cls(mean, min(low, mean), max(high, mean), float(draws.std()))
+        return cls(mean, min(low, mean), max(high, mean), error)
 
     def measured(self) -> Measured:
         return Measured(self.mean, self.low, self.high)
 
-    def questions_needed(self, tolerance: float, num_questions: int, fewest: float) -> float:
+    def questions_needed(self, tolerance: float, num_questions: int, num_videos: int) -> float:
         """
         0 where this loss is shown to be within the tolerance; else about how many questions would show on which side
-        of it it is: so many that the interval is as narrow as the distance, at least `fewest`, and more than now.
+        of it it is, with as many a video as now. That the other K seems worse is not counted, as the best of several
+        always seems better than it is.
         """
-        if self.high <= tolerance and num_questions >= fewest:
+        if self.high <= tolerance:
             return 0.0
-        distance = abs(tolerance - self.mean)
-        narrow = num_questions * (NORMAL_QUANTILE * self.error / distance) ** 2 if distance else math.inf
-        return max(narrow, fewest, num_questions + 1)
+        distance = abs(tolerance - max(self.mean, 0.0))
+        if distance == 0:
+            return math.inf
+        # The interval of M questions reaches as far as the distance where a / M + (b / M)^2 = 1: the first term is the
+        # variance of the questions, the second that of the two videos added, of 100 points each way.
+        a = num_questions * (NORMAL_QUANTILE * self.error / distance) ** 2
+        b = num_questions / num_videos * NORMAL_QUANTILE * 100 * math.sqrt(2) / distance
+        return max((a + math.sqrt(a**2 + 4 * b**2)) / 2, num_questions + 1)
 
 
 def token_budget(
@@ -183,9 +189,10 @@ def token_budget(
     makes a question hard at every K cancels out, and questions about one video count as the dependent ones that they
     are. Against any other as well, because which K is best is itself uncertain.
 
-    A bootstrap takes answers that never differ for ones that never would. So no K is said to be enough on fewer videos
-    than it takes to exclude a loss that none of them shows: V videos without one leave, with 95 % confidence, a share
-    of at most `1 - 0.025^(1 / V)` (Clopper and Pearson 1934), which is 2 % for 183 of them.
+    A bootstrap by itself takes answers that never differ for ones that never would, and is too sure where few differ.
+    So two videos are added to each comparison, one that only the one K answers and one that only the other does, as
+    Bonett and Price (Adjusted Wald confidence interval for a difference of binomial proportions based on paired data,
+    2012) do with pairs.
 
     Args:
         values (`Mapping[int, Sequence[float]]`): For each K, 1 or 0 for each question (or a share of right), the same
@@ -209,16 +216,26 @@ def token_budget(
     num_questions, num_videos = len(clusters), len(names)
 
     draws = {count: resample(points, clusters, num_draws, seed) for count, points in answers.items()}
-    # Against each other K: the loss, its interval and its standard error. With the same clusters and seed, differences
-    # of draws are draws of the differences.
-    losses = {
-        count: [_Mean.of(answers[other] - points, draws[other] - draws[count]) for other in answers if other != count]
-        for count, points in answers.items()
+    # Two videos more, with as many questions as others have, for the comparisons. As the same clusters are drawn for
+    # each, differences and sums of draws are draws of the differences and sums.
+    size = round(num_questions / num_videos)
+    padded = np.concatenate([clusters, np.repeat([num_videos, num_videos + 1], size)])
+    extended = {
+        count: resample(np.pad(points, (0, 2 * size)), padded, num_draws, seed) for count, points in answers.items()
     }
-    # Of as many questions about each video as there are now.
-    fewest = math.log((1 - LEVEL) / 2) / math.log1p(-tolerance / 100) * num_questions / num_videos
+    opposed = np.concatenate([np.zeros(num_questions), np.repeat([100.0, -100.0], size)])
+    added = resample(opposed, padded, num_draws, seed)
+
+    def loss_of(count: int, other: int) -> _Mean:
+        losses = answers[other] - answers[count]
+        if count == other:
+            return _Mean.of(losses, draws[count] - draws[count])
+        deviation = float((draws[other] - draws[count]).std())
+        return _Mean.of(losses, extended[other] - extended[count] + added, deviation)
+
+    losses = {count: [loss_of(count, other) for other in answers if other != count] for count in answers}
     needed = {
-        count: max((loss.questions_needed(tolerance, num_questions, fewest) for loss in against), default=0.0)
+        count: max((loss.questions_needed(tolerance, num_questions, num_videos) for loss in against), default=0.0)
         for count, against in losses.items()
     }
     recommended = min((count for count in answers if needed[count] == 0), default=None)
@@ -237,7 +254,7 @@ def token_budget(
                 visual_tokens=visual_tokens[count],
                 tflops=tflops[count],
                 accuracy=_Mean.of(points, draws[count]).measured(),
-                loss=_Mean.of(answers[best] - points, draws[best] - draws[count]).measured(),
+                loss=loss_of(count, best).measured(),
             )
             for count, points in answers.items()
         ),
@@ -320,7 +337,8 @@ def plot_token_budget(path: str | os.PathLike, budget: TokenBudget, *, title: st
         )
         for share in np.linspace(0, 1, 40)
     ]
-    label_points(panel, list(zip(costs, heights, strict=True)), names, avoid=[*bars, *curve], fontsize=11)
+    floor = [(cost, best.accuracy.value - budget.tolerance) for cost in np.linspace(*panel.get_xlim(), 100)]
+    label_points(panel, list(zip(costs, heights, strict=True)), names, avoid=[*bars, *curve, *floor], fontsize=11)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png")
 

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output",
         default="look.png",
-        help="file to write: a picture if its name ends in .png, a page to click through if in .html "
+        help="file to write: a picture if its name ends in .png, a page to click through, or a sheet, if in .html "
         "(default: look.png)",
     )
     parser.add_argument(
@@ -41,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs="+",
         metavar="K",
-        help="tokens per frame; one row of the picture, or one view of the page, for each (default: the model's own)",
+        help="tokens per frame; one row of the picture, one view of the page or one answer of the sheet for each "
+        "(default: the model's own)",
     )
     parser.add_argument(
         "--num-frames", type=int, help="frames to look at (default: 8; fewer where a video is shorter)"
