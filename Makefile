@@ -48,7 +48,7 @@ hf-suite: $(INSTALLED) ## run the common tests of Hugging Face, downloaded from 
 	$(TEST_ENVIRONMENT) $(BIN)/python tests/hf_suite/run.py $(VENV)/hf_suite
 
 lmms-eval: $(INSTALLED) ## run lmms-eval with FTFV on toy data, in an environment of its own, and compare its scores with ours
-	$(TEST_ENVIRONMENT) $(BIN)/python tests/lmms_eval/run.py $(VENV)/lmms_eval
+	$(TEST_ENVIRONMENT) PYTHONPATH=. $(BIN)/python tests/lmms_eval/run.py $(VENV)/lmms_eval
 
 bench: $(INSTALLED) ## measure decoders, adapter, questions, FTFV beside other video models, and training (half an hour)
 	$(BIN)/python tests/benchmarks/bench_decoding.py

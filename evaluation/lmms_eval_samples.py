@@ -16,6 +16,7 @@
 import json
 import os
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ from typing import Any
 SUFFIX = ".jsonl"
 # `20261123_031500_samples_mvbench_action_count.jsonl`, with the time of the run in front.
 NAME = re.compile(r"(?P<time>.+?)_samples_(?P<task>.+)\.jsonl")
+# Our names of the benchmarks, and where a sample holds the id that a question has in ours: metric and key.
+IDS = {
+    "activitynetqa": ("activitynet_qa", "gpt_eval_score", "question_id"),
+    "mmbench_en_dev": ("mmbench_en", "gpt_eval_score", "index"),
+    "mmbench_en_dev_static": ("mmbench_en", "gpt_eval_score", "index"),
+    "mmbench_cn_dev": ("mmbench_cn", "gpt_eval_score", "index"),
+    "seedbench": ("seed_bench", "seed_all", "question_id"),
+    "msvd_qa": ("msvd_qa", "exact", "id"),
+    "msrvtt_qa": ("msrvtt_qa", "exact", "id"),
+}
+MVBENCH, VIDEO_BENCH = "mvbench", "video_bench"
 
 
 def read_samples(path: str | os.PathLike) -> dict[str, list[dict[str, Any]]]:
@@ -63,6 +75,43 @@ def read_samples(path: str | os.PathLike) -> dict[str, list[dict[str, Any]]]:
         if task not in latest or time > latest[task][0]:
             latest[task] = (time, file)
     return {task: _read_file(file) for task, (_, file) in sorted(latest.items())}
+
+
+def samples_by_question(task: str, samples: Iterable[Mapping[str, Any]]) -> tuple[str, dict[str, Mapping[str, Any]]]:
+    """
+    Samples by the ids that `ftfv eval` gives the questions.
+
+    Args:
+        task (`str`): A task of lmms-eval: `"mvbench_action_count"`, `"mmbench_en_dev"`.
+        samples (`Iterable[Mapping]`): Its samples, from [`read_samples`].
+
+    Returns:
+        Our name of the benchmark, and its samples by the id of their question. Documents of MVBench are identified by
+        their place in the task's file, all others by an id of their own.
+
+    Raises:
+        ValueError: the benchmark is none of ours, or a sample does not say which question it is about.
+    """
+    if task.startswith(f"{MVBENCH}_"):
+        return MVBENCH, {f"{task.removeprefix(f'{MVBENCH}_')}/{sample['doc_id']}": sample for sample in samples}
+    name, metric, key = (
+        (VIDEO_BENCH, "strict", "id") if task.startswith(f"{VIDEO_BENCH}_") else IDS.get(task, (None,) * 3)
+    )
+    if name is None:
+        raise ValueError(
+            f"The task {task!r} is of none of our benchmarks; expected mvbench_..., video_bench_... or one of "
+            f"{', '.join(IDS)}."
+        )
+    by_question = {}
+    for sample in samples:
+        said = sample["doc"].get(metric)
+        if not isinstance(said, Mapping) or key not in said:
+            raise ValueError(
+                f"Document {sample['doc_id']} of {task} has no `{key}` in `{metric}`; expected samples of a run with "
+                "metrics, without --predict_only."
+            )
+        by_question[str(said[key])] = sample
+    return name, by_question
 
 
 def _read_file(file: Path) -> list[dict[str, Any]]:

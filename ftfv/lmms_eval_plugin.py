@@ -59,7 +59,8 @@ class FTFV(lmms):
     those for batch and device as `--batch_size 16 --device cuda:0`; what is not given is as the model has it.
 
     Videos, single images and lists of images, which are taken for the frames of one video, are asked about. Each is
-    encoded once for all requests of a call that ask for answers of the same length.
+    encoded once for all requests of a call that ask for answers of the same length. Images that lmms-eval hands over
+    decoded lie in a temporary folder meanwhile (`TMPDIR`), which takes room for those of all tasks.
 
     Args:
         pretrained (`str`): Model folder or Hub id.
@@ -204,7 +205,7 @@ def _until(text: str, stops: str | Sequence[str] | None) -> str:
     """The text before the first of the strings that end an answer."""
     for stop in [stops] if isinstance(stops, str) else stops or []:
         text = text.split(stop, 1)[0] if stop else text
-    return text
+    return text.strip()
 
 
 def _media(visuals: Any, folder: Path, where: str) -> dict[str, str]:

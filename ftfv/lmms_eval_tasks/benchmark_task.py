@@ -131,8 +131,8 @@ def count(
     What every rule that applies says about an answer.
 
     Returns:
-        `dict` by name of the rule, of `score` (0 to 1, or a judge's 0 to 5), `parsed` (whether the rule understood the
-        answer) and `reply` (the judge's, None without).
+        `dict` by name of the rule, of `id` (the question's), `score` (0 to 1, or a judge's 0 to 5), `parsed` (whether
+        the rule understood the answer) and `reply` (the judge's, None without).
     """
     answered = Answered(question, text)
     if judge is not None:
@@ -141,7 +141,7 @@ def count(
         answered = replace(answered, reply=reply)
     verdicts = {name: judge_by_rule(rule, answered) for name, rule in benchmark.rules.items()}
     return {
-        name: {"score": verdict.value, "parsed": verdict.parsed, "reply": answered.reply}
+        name: {"id": question.id, "score": verdict.value, "parsed": verdict.parsed, "reply": answered.reply}
         for name, verdict in verdicts.items()
         if verdict is not None
     }

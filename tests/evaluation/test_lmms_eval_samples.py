@@ -17,7 +17,7 @@ import json
 
 import pytest
 
-from ftfv.evaluation.lmms_eval_samples import read_samples
+from ftfv.evaluation.lmms_eval_samples import read_samples, samples_by_question
 
 
 def sample(doc_id, prediction, **others):
@@ -74,3 +74,28 @@ def test_a_line_that_is_no_sample_is_named(tmp_path, records, message):
     with pytest.raises(ValueError) as raised:
         read_samples(path)
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "said", "name", "question_id"),
+    [
+        ("mvbench_fine_grained_pose", {}, "mvbench", "fine_grained_pose/7"),
+        ("activitynetqa", {"gpt_eval_score": {"question_id": "v_x_4"}}, "activitynet_qa", "v_x_4"),
+        ("mmbench_en_dev_static", {"gpt_eval_score": {"index": 2000241}}, "mmbench_en", "2000241"),
+        ("mmbench_cn_dev", {"gpt_eval_score": {"index": 241}}, "mmbench_cn", "241"),
+        ("seedbench", {"seed_all": {"question_id": "101669"}}, "seed_bench", "101669"),
+        ("msrvtt_qa", {"exact": {"id": "7010_0"}}, "msrvtt_qa", "7010_0"),
+        ("video_bench_driving_exam", {"strict": {"id": "Driving-exam/v_1"}}, "video_bench", "Driving-exam/v_1"),
+    ],
+)
+def test_samples_are_found_by_our_ids(task, said, name, question_id):
+    one = {"doc_id": 7, "prediction": "A", "doc": {"input": "question", **said}}
+    assert samples_by_question(task, [one]) == (name, {question_id: one})
+
+
+def test_samples_without_an_id_are_refused():
+    one = {"doc_id": 7, "prediction": "A", "doc": {"bypass": 999}}
+    with pytest.raises(ValueError, match="Document 7 of seedbench has no `question_id` in `seed_all`"):
+        samples_by_question("seedbench", [one])
+    with pytest.raises(ValueError, match="The task 'mme' is of none of our benchmarks"):
+        samples_by_question("mme", [one])

@@ -76,6 +76,12 @@ def test_there_is_a_task_of_each_benchmark_that_lmms_eval_lacks(task_module):
         assert len(built.dataset["test"]) == (3 if "video_bench" in one["task"] else 12)
 
 
+def test_what_lmms_eval_cannot_hand_on_is_not_needed():
+    """Its prompts are of one turn: no system message, no beginning of the answer, no part of a video."""
+    for name in {one["dataset_path"] for one in configs() if "dataset_path" in one}:
+        assert (BENCHMARKS[name].system, BENCHMARKS[name].response_prefix) == ("", "")
+
+
 def test_groups_list_the_sets_in_the_order_of_their_weights():
     groups = {one["group"]: one for one in configs() if "group" in one}
     assert groups.keys() == {"video_bench", *(f"video_bench_{level}" for level in LEVELS)}
@@ -135,7 +141,12 @@ def test_a_judge_is_asked_where_lmms_evals_variables_say(task_module, monkeypatc
         opened = task_module.BenchmarkTask(config={"task": "msvd_qa", "dataset_path": "msvd_qa"})
         document = opened.dataset["test"][0]
         scores = opened.config["process_results"](document, [opened.config["doc_to_target"](document)])
-        assert scores["judge"] == {"score": 1.0, "parsed": True, "reply": "{'pred': 'yes', 'score': 5}"}
+        assert scores["judge"] == {
+            "id": "msvd_qa0_0",
+            "score": 1.0,
+            "parsed": True,
+            "reply": "{'pred': 'yes', 'score': 5}",
+        }
         assert scores["judge_score"]["score"] == 5 and scores["exact"]["score"] == 1
         chosen = task_module.BenchmarkTask(
             config={"task": "video_bench_nba", "dataset_path": "video_bench", "dataset_name": "NBA"}
@@ -149,7 +160,7 @@ def test_a_judge_is_asked_where_lmms_evals_variables_say(task_module, monkeypatc
 def test_a_question_without_reply_is_counted_by_the_other_rules(task_module):
     question = Question("1", "NBA", "who?", "B", ("a", "b"))
     assert task_module.count(VIDEO_BENCH, question, "B", None) == {
-        "strict": {"score": 1.0, "parsed": True, "reply": None}
+        "strict": {"id": "1", "score": 1.0, "parsed": True, "reply": None}
     }
 
 

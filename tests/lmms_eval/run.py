@@ -40,12 +40,11 @@ from transformers.utils import logging
 
 from ftfv.evaluation.benchmark_scores import score_answers, unit_values
 from ftfv.evaluation.benchmarks.benchmark import Answered, Question, Verdict
-from ftfv.evaluation.benchmarks.mvbench import TASKS_BY_FILE
 from ftfv.evaluation.benchmarks.option_rules import lmms_eval_mmbench_prefetched, verdict
 from ftfv.evaluation.benchmarks.registry import BENCHMARKS
 from ftfv.evaluation.benchmarks.video_bench import LEVELS
 from ftfv.evaluation.judge_protocol import messages, option_messages
-from ftfv.evaluation.lmms_eval_samples import read_samples
+from ftfv.evaluation.lmms_eval_samples import read_samples, samples_by_question
 from tests import judge_server
 from tests.lmms_eval.toy_data import SAID, ToyData
 from tests.tiny import build_model, build_processor
@@ -57,7 +56,7 @@ VERSION = "0.7.3"
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>")
 # Sums in another order.
 TOLERANCE = 1e-9
-VIDEO_BENCH_TASKS = {f"video_bench_{name.lower().replace('-', '_')}": name for name in BENCHMARKS["video_bench"].tasks}
+VIDEO_BENCH_TASKS = [f"video_bench_{name.lower().replace('-', '_')}" for name in BENCHMARKS["video_bench"].tasks]
 VIDEO_BENCH_GROUPS = {"exclusive": "Exc", "prior": "Prior", "decision": "Dec"}
 
 
@@ -221,7 +220,7 @@ def report(work: Path, data: ToyData) -> int:
         # Two tasks of lmms-eval ask about the images of MMBench in English.
         shared.setdefault("mmbench_en" if task.startswith("mmbench_en") else task, []).append(task)
     for tasks in shared.values():
-        expected = len({one.question.media for task in tasks for one in answers[task]})
+        expected = len({one.question.media for task in tasks for one in answers[task][1]})
         expected += "seedbench" in tasks  # its question about a video, which ours passes over
         count = sum(counts.get(task, 0) for task in tasks)
         wrong += count != expected
@@ -252,39 +251,22 @@ def read(data: ToyData, name: str) -> list[Question]:
     return BENCHMARKS[name].read(data.ours / name)
 
 
-def benchmark_of(task: str) -> str:
-    """Our name of the benchmark that a task of lmms-eval belongs to."""
-    for start in ("mvbench", "video_bench", "mmbench_en", "mmbench_cn"):
-        if task.startswith(start):
-            return start
-    return {"activitynetqa": "activitynet_qa", "seedbench": "seed_bench"}.get(task, task)
-
-
-def answered_of(task: str, data: ToyData, samples: Sequence[dict[str, Any]]) -> list[Answered]:
-    """The predictions of a task beside our questions; documents are in the order of records."""
-    name = benchmark_of(task)
-    questions = read(data, name)
-    if name == "mvbench":
-        questions = [one for one in questions if one.task == TASKS_BY_FILE[task.removeprefix("mvbench_")]]
-    elif name == "video_bench":
-        questions = [one for one in questions if one.task == VIDEO_BENCH_TASKS[task]]
-    elif name == "seed_bench":
-        # The last document is about a video; ours are about images.
-        [video] = samples[len(questions) :]
-        samples = samples[: len(questions)]
-        assert video["doc"]["seed_video"]["question_id"] == "109"
-    assert len(questions) == len(samples), f"{task}: {len(samples)} samples of {len(questions)} questions"
-    for question, sample in zip(questions, samples, strict=True):
+def answered_of(task: str, data: ToyData, samples: Sequence[dict[str, Any]]) -> tuple[str, list[Answered]]:
+    """Our name of a task's benchmark, and its predictions beside our questions."""
+    name, by_question = samples_by_question(task, samples)
+    questions = [one for one in read(data, name) if one.id in by_question]
+    # One of SEED-Bench is about a video, and ours are about images.
+    assert len(questions) == len(samples) - (name == "seed_bench"), f"{task}: {len(questions)} of {len(samples)} found"
+    for question in questions:
+        asked, prompt = by_question[question.id]["doc"]["input"], BENCHMARKS[name].prompt(question)
         # lmms-eval's task words MVBench's prompt in its own way.
-        if name != "mvbench":
-            prompt = BENCHMARKS[name].prompt(question)
-            assert sample["doc"]["input"] == prompt, f"{task}: {sample['doc']['input']!r}, but ours is {prompt!r}"
-    return [Answered(one, sample["prediction"]) for one, sample in zip(questions, samples, strict=True)]
+        assert name == "mvbench" or asked == prompt, f"{task}: {asked!r}, but ours is {prompt!r}"
+    return name, [Answered(one, by_question[one.id]["prediction"]) for one in questions]
 
 
 def compare_scores(
     results: dict[str, dict[str, Any]],
-    answers: dict[str, list[Answered]],
+    answers: dict[str, tuple[str, list[Answered]]],
     samples: dict[str, list[dict[str, Any]]],
 ) -> list[Comparison]:
     """Every figure of lmms-eval that our rules speak of."""
@@ -293,8 +275,7 @@ def compare_scores(
     def compare(task: str, metric: str, ours: float) -> None:
         comparisons.append(Comparison(task, metric, results[task][f"{metric},none"], ours))
 
-    for task, answered in answers.items():
-        name = benchmark_of(task)
+    for task, (name, answered) in answers.items():
         benchmark = BENCHMARKS[name]
         if name == "mvbench":
             compare(task, "mvbench_accuracy", 100 * mean(benchmark.rules["lmms_eval"], answered))
@@ -316,7 +297,7 @@ def compare_scores(
             replies = [sample["doc"][next(iter(benchmark.rules))]["reply"] for sample in samples[task]]
             assert replies == [one.reply for one in judged], f"{task}: other replies of the judge"
     benchmark = BENCHMARKS["video_bench"]
-    judged = [judge(one) for task in VIDEO_BENCH_TASKS for one in answers[task]]
+    judged = [judge(one) for task in VIDEO_BENCH_TASKS for one in answers[task][1]]
     for rule, column in score_answers(benchmark, judged).items():
         for group, total in VIDEO_BENCH_GROUPS.items():
             compare(f"video_bench_{group}", rule, column.totals[total].value)
