@@ -60,6 +60,7 @@ def run_benchmark(
     batch_size: int = 16,
     seed: int = 0,
     count_unreadable: bool = False,
+    given: Mapping[str, str] | None = None,
 ) -> BenchmarkRun:
     """
     Evaluates a model on a benchmark. What `folder` already holds of the same model, settings and prompts is not done
@@ -79,9 +80,11 @@ def run_benchmark(
         seed (`int`, *optional*, defaults to 0): Of shuffled and random frames, random token samplers and intervals.
         count_unreadable (`bool`, *optional*, defaults to `False`): Whether media that cannot be read are counted as
             wrong answers, instead of an error.
+        given (`Mapping[str, str]`, *optional*): Answers by the ids of their questions, such as those that lmms-eval
+            logged, to be counted instead of asking.
 
     Raises:
-        ValueError: answers in `folder` are of another origin; or as [`ask_questions`] does.
+        ValueError: answers in `folder` are of another origin, or `given` lacks one; or as [`ask_questions`] does.
     """
     asking = {
         "system": benchmark.system if prompt is None else "",
@@ -105,11 +108,22 @@ def run_benchmark(
         "seed": seed,
         **{name: described[name] for name in ("questions_sha256", "prompts_sha256", "max_new_tokens")},
     }
+    if given is not None:
+        origin["given_sha256"] = _hash(sorted(given.items()))
     files = {
         setting: PredictionFile(folder / f"{setting.name}.jsonl", {**origin, "setting": asdict(setting)}, questions)
         for setting in settings
     }
-    if any(file.missing(questions) for file in files.values()):
+    if given is not None:
+        lacking = [question.id for question in questions if question.id not in given]
+        if lacking:
+            raise ValueError(
+                f"{len(lacking)} of {len(questions)} questions of {benchmark.title} have no answer among those given, "
+                f"the first is {lacking[0]!r}; expected one for each. Give all, or fewer questions."
+            )
+        for file in files.values():
+            file.append([Answered(question, given[question.id]) for question in file.missing(questions)])
+    elif any(file.missing(questions) for file in files.values()):
         model, processor = load_model()
         for setting, batch in ask_questions(
             model,

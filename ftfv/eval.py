@@ -82,6 +82,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="what to ask instead of the benchmark's own prompt, with {question} and {options} in it",
     )
+    asking.add_argument(
+        "--lmms-eval-samples",
+        metavar="FOLDER",
+        help="count the answers that a run of lmms-eval with --log_samples left there, instead of asking",
+    )
     asking.add_argument("--limit", type=int, metavar="N", help="ask N questions of each task, drawn by the seed")
     asking.add_argument("--seed", type=int, default=0, help="seed of all that is drawn (default: 0)")
     asking.add_argument("--batch-size", type=int, default=16, help="questions answered together (default: 16)")
@@ -147,7 +152,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
     from .evaluation.benchmark_run import run_benchmark
     from .evaluation.benchmarks.registry import find_benchmark
     from .evaluation_report import write_evaluation_report
-    from .lmms_eval_run import check_lmms_eval, run_lmms_eval
+    from .lmms_eval_run import check_lmms_eval, logged_answers, run_lmms_eval
     from .model_identity import identify_model
 
     logging.set_verbosity_warning()
@@ -163,6 +168,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
         raise ValueError(f"--count-by is {args.count_by!r}; expected one of {', '.join(columns)}.")
     prompt = None if args.prompt is None else own_prompt(args.prompt)
     origin = identify_model(args.model)
+    logged = None if args.lmms_eval_samples is None else logged_answers(args.lmms_eval_samples)
     judge, judged_by = make_judge(args)
     read = [(benchmark, benchmark.read(Path(folder))) for benchmark, folder in chosen]
     loaded: list[Any] = []
@@ -188,6 +194,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
             batch_size=args.batch_size,
             seed=args.seed,
             count_unreadable=args.count_unreadable,
+            given=None if logged is None else logged.get(benchmark.name, {}),
         )
         done.document.update(available=len(available), count_by=args.count_by)
         runs[benchmark.name] = done
@@ -222,9 +229,20 @@ def make_settings(args: argparse.Namespace, has_videos: bool) -> "list[Setting]"
     """
     The ways to ask: the first value of every option, then the other values of each option with the first ones of the
     others, then the row FTFV_image, and the control of each but that. Only the frame size concerns images.
+
+    Raises:
+        ValueError: a value is of a wrong type, or answers that are there already are to be given in another way.
     """
     from .evaluation.asking import Setting
 
+    if args.lmms_eval_samples is not None:
+        asked = [name for name in SWEPT if getattr(args, name) is not None]
+        if asked or args.image_row:
+            raise ValueError(
+                f"--{(asked or ['image_row'])[0].replace('_', '-')} is given with --lmms-eval-samples, whose answers "
+                "are there already; leave one of them out."
+            )
+        return [Setting()]
     values = {name: _read_values(args, name) for name in SWEPT if has_videos or name == "frame_size"}
     first = Setting(**{name: options[0] for name, options in values.items() if options})
     settings = [first]

@@ -64,8 +64,8 @@ def write_evaluation_report(
     folder: Path, model: str, about: Mapping[str, Any], runs: Mapping[str, BenchmarkRun]
 ) -> tuple[dict[str, Any], str]:
     """
-    Writes results.json, report.md, plots and, for `ftfv push --results`, eval_results.yaml with results on data sets of
-    the Hub and NAME.json with those of each other benchmark into `folder`.
+    Writes results.json, report.md and plots into `folder` and, for `ftfv push --results`, eval_results.yaml with
+    results on data sets of the Hub and NAME.json with those of each other benchmark.
 
     Args:
         folder (`Path`): Where to write.

@@ -21,6 +21,8 @@ from pathlib import Path
 import pytest
 
 from ftfv.cli import main
+from ftfv.training.data.moving_shapes import write_evaluation_set
+from ftfv.training.data.moving_shapes.benchmark_files import write_mvbench
 
 
 STAND_IN = """
@@ -96,3 +98,28 @@ def test_a_run_that_fails(lmms_eval, saved_folder, tmp_path, capsys):
     model.symlink_to(saved_folder)
     assert run(tmp_path / "out", model, "mvbench") == 1
     assert "lmms-eval ended with exit code 1 and 0 files of results" in capsys.readouterr().err
+
+
+def test_answers_that_lmms_eval_logged_are_counted_by_our_rules(saved_folder, tmp_path, capsys):
+    write_evaluation_set(tmp_path / "rows", clips_per_skill=2, seed=0, split="test", skills=["turns"], progress=False)
+    folder = write_mvbench(tmp_path / "rows", tmp_path / "mvbench")
+    records = json.loads((folder / "json/action_count.json").read_text())
+    truth = "ABC"[records[0]["candidates"].index(records[0]["answer"])]
+    rows = [{"doc_id": 0, "filtered_resps": [f"({truth})"]}, {"doc_id": 1, "filtered_resps": [""]}]
+    samples = tmp_path / "logged/20261123_samples_mvbench_action_count.jsonl"
+    samples.parent.mkdir()
+    samples.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    words = [f"mvbench={folder}", f"--lmms-eval-samples={samples.parent}"]
+    assert run(tmp_path / "out", saved_folder, *words) == 0
+    [entry] = json.loads((tmp_path / "out/results.json").read_text())["benchmarks"]["mvbench"]["settings"].values()
+    values = {rule: column["totals"]["Avg"]["value"] for rule, column in entry["columns"].items()}
+    # An empty answer is right officially, wrong strictly and left out by lmms-eval.
+    assert values == {"official": 1.0, "strict": 0.5, "lmms_eval": 1.0}
+    assert entry["columns"]["lmms_eval"]["not_counted"] == 1
+
+    assert run(tmp_path / "other", saved_folder, *words, "--num-frames=4") == 1
+    assert "--num-frames is given with --lmms-eval-samples" in capsys.readouterr().err
+    samples.write_text(json.dumps(rows[0]) + "\n")
+    assert run(tmp_path / "other", saved_folder, *words) == 1
+    assert "1 of 2 questions of MVBench have no answer among those given" in capsys.readouterr().err
