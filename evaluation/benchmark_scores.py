@@ -110,6 +110,12 @@ def unit_values(rule: Rule, answers: Sequence[Answered]) -> dict[str, tuple[Answ
     return units
 
 
+def number_media(answers: Sequence[Answered]) -> np.ndarray:
+    """A number for each answer `(num_answers,)`, the same where questions are about the same video or image."""
+    numbers: dict[Any, int] = {}
+    return np.array([numbers.setdefault(answered.question.media, len(numbers)) for answered in answers])
+
+
 def columns_to_dict(columns: Mapping[str, Column]) -> dict[str, Any]:
     """Columns as plain numbers, for JSON."""
     return {name: asdict(column) for name, column in columns.items()}
@@ -139,7 +145,7 @@ def _score(benchmark: Benchmark, rule: Rule, answers: Sequence[Answered], seed: 
     tasks, draws = {}, {}
     for task in sorted(by_task, key=lambda task: order.get(task, len(order))):
         values = np.array([verdict.value for _, verdict in by_task[task]])
-        clusters = np.array([str(answered.question.media) for answered, _ in by_task[task]])
+        clusters = number_media([answered for answered, _ in by_task[task]])
         draws[task] = resample(values, clusters, NUM_DRAWS, seed)
         unparsed = sum(not verdict.parsed for _, verdict in by_task[task])
         tasks[task] = _figure(float(values.mean()), draws[task], len(values), unparsed)

@@ -33,7 +33,7 @@ from .evaluation.benchmark_report import (
     settings_of,
 )
 from .evaluation.benchmark_run import BenchmarkRun
-from .evaluation.benchmark_scores import unit_values
+from .evaluation.benchmark_scores import number_media, unit_values
 from .evaluation.benchmarks.benchmark import Benchmark
 from .evaluation.benchmarks.registry import find_benchmark
 from .evaluation.figure_1 import OwnPoint, plot_figure_1
@@ -212,12 +212,12 @@ def _token_budget(benchmark: Benchmark, run: BenchmarkRun, config: FTFVConfig, t
         return None
     counter = CostCounter(config)
     values, tflops, visual_tokens = {}, {}, {}
-    videos: list[str] = []
+    videos: list[int] = []
     for setting in swept:
         count = setting.tokens_per_frame or config.tokens_per_frame
         units = unit_values(benchmark.rules[rule], run.answers[setting])
         values[count] = [verdict.value for _, verdict in units.values()]
-        videos = [str(answered.question.media) for answered, _ in units.values()]
+        videos = number_media([answered for answered, _ in units.values()]).tolist()
         cost = counter.prefill(
             num_frames=setting.num_frames,
             tokens_per_frame=count,

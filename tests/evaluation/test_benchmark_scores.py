@@ -17,7 +17,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ftfv.evaluation.benchmark_scores import columns_from_dict, columns_to_dict, score_answers, unit_values
+from ftfv.evaluation.benchmark_scores import (
+    columns_from_dict,
+    columns_to_dict,
+    number_media,
+    score_answers,
+    unit_values,
+)
 from ftfv.evaluation.benchmarks.benchmark import Answered, Benchmark, Question, Total, Verdict
 
 
@@ -131,6 +137,13 @@ def test_media_that_cannot_be_read_are_wrong_by_every_rule():
 def test_columns_as_plain_numbers_and_back():
     columns = score_answers(Toy(), ANSWERS)
     assert columns_from_dict(columns_to_dict(columns)) == columns
+
+
+def test_media_are_told_apart_without_their_contents():
+    # Images of MMBench are bytes, and long.
+    images = [b"a" * 10**6, b"b" * 10**6, b"a" * 10**6]
+    answers = [Answered(Question(str(index), "one", "?", "A", image=image), "A") for index, image in enumerate(images)]
+    assert number_media(answers).tolist() == [0, 1, 0]
 
 
 def test_no_answers():
