@@ -309,8 +309,8 @@ def make_judge(args: argparse.Namespace) -> "tuple[Judge | None, dict[str, Any] 
     Raises:
         ValueError: an option lacks another.
     """
-    from .evaluation.judge_protocol import protocol_hash
-    from .evaluation.judging import judge_answers
+    from .evaluation.benchmarks.judge_protocol import protocol_hash
+    from .evaluation.judges.judging import judge_answers
 
     if args.judge is None:
         if args.judge_url is not None:
@@ -328,8 +328,8 @@ def make_judge(args: argparse.Namespace) -> "tuple[Judge | None, dict[str, Any] 
 
 
 def _load_judge(args: argparse.Namespace) -> Any:
-    from .evaluation.judge_endpoint import EndpointJudge
-    from .evaluation.judge_local import LocalJudge
+    from .evaluation.judges.endpoint import EndpointJudge
+    from .evaluation.judges.local import LocalJudge
 
     if args.judge_url is not None:
         return EndpointJudge(

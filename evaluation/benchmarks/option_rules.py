@@ -24,8 +24,8 @@ import re
 import string
 from collections.abc import Sequence
 
-from ..judge_protocol import parse_option
 from .benchmark import Answered, Question, Verdict
+from .judge_protocol import parse_option
 from .text_rules import without_vqa_punctuation
 
 

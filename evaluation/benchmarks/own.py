@@ -18,8 +18,8 @@ import string
 from pathlib import Path
 from typing import Any
 
-from ..judge_protocol import accuracy_rule, score_rule
 from .benchmark import Benchmark, Question, Total
+from .judge_protocol import accuracy_rule, score_rule
 from .option_rules import likelihood, strict
 from .reading import clip_of, field, require_media
 from .text_rules import contains, exact

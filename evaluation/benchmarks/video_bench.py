@@ -24,8 +24,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..judge_protocol import parse_option
 from .benchmark import Answered, Benchmark, Question, Total, Verdict
+from .judge_protocol import parse_option
 from .option_rules import likelihood, strict, verdict
 from .reading import field, read_json, require_media
 

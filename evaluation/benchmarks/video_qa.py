@@ -23,8 +23,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..judge_protocol import accuracy_rule, score_rule
 from .benchmark import Benchmark, Question, Total
+from .judge_protocol import accuracy_rule, score_rule
 from .reading import field, read_json, records, require_media
 from .text_rules import contains, exact
 

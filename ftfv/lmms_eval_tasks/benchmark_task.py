@@ -30,9 +30,9 @@ from transformers.utils import logging
 
 from ..evaluation.benchmark_scores import judge_by_rule
 from ..evaluation.benchmarks.benchmark import Answered, Benchmark, Question
+from ..evaluation.benchmarks.judge_protocol import messages, option_messages
 from ..evaluation.benchmarks.registry import BENCHMARKS
-from ..evaluation.judge_endpoint import EndpointJudge
-from ..evaluation.judge_protocol import messages, option_messages
+from ..evaluation.judges.endpoint import EndpointJudge
 
 
 logger = logging.get_logger(__name__)

@@ -40,10 +40,10 @@ from transformers.utils import logging
 
 from ftfv.evaluation.benchmark_scores import score_answers, unit_values
 from ftfv.evaluation.benchmarks.benchmark import Answered, Question, Verdict
+from ftfv.evaluation.benchmarks.judge_protocol import messages, option_messages
 from ftfv.evaluation.benchmarks.option_rules import lmms_eval_mmbench_prefetched, verdict
 from ftfv.evaluation.benchmarks.registry import BENCHMARKS
 from ftfv.evaluation.benchmarks.video_bench import LEVELS
-from ftfv.evaluation.judge_protocol import messages, option_messages
 from ftfv.evaluation.lmms_eval_samples import read_samples, samples_by_question
 from tests import judge_server
 from tests.lmms_eval.toy_data import SAID, ToyData

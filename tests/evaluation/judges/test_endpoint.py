@@ -20,7 +20,7 @@ import time
 
 import pytest
 
-from ftfv.evaluation.judge_endpoint import EndpointJudge
+from ftfv.evaluation.judges.endpoint import EndpointJudge
 from tests.judge_server import REPORTED_MODEL, running_judge
 
 

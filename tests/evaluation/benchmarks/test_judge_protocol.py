@@ -19,7 +19,7 @@ import json
 import pytest
 
 from ftfv.evaluation.benchmarks.benchmark import Answered, Question, Verdict
-from ftfv.evaluation.judge_protocol import (
+from ftfv.evaluation.benchmarks.judge_protocol import (
     MAX_PREDICTION_CHARACTERS,
     Judgement,
     accuracy_rule,

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from string import Template
 from typing import Any
 
-from .benchmarks.benchmark import Answered, Verdict
+from .benchmark import Answered, Verdict
 
 
 Messages = list[dict[str, str]]

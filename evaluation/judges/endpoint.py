@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from .judge_protocol import Messages
+from ..benchmarks.judge_protocol import Messages
 
 
 class EndpointJudge:

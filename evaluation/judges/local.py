@@ -28,7 +28,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from .judge_protocol import Messages
+from ..benchmarks.judge_protocol import Messages
 
 
 class LocalJudge:

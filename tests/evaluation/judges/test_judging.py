@@ -19,9 +19,9 @@ from dataclasses import replace
 import pytest
 
 from ftfv.evaluation.benchmarks.benchmark import Answered, Question, Verdict
-from ftfv.evaluation.judge_endpoint import EndpointJudge
-from ftfv.evaluation.judge_protocol import accuracy_rule, messages, parse_option, score_rule
-from ftfv.evaluation.judging import Estimate, estimate, judge_answers
+from ftfv.evaluation.benchmarks.judge_protocol import accuracy_rule, messages, parse_option, score_rule
+from ftfv.evaluation.judges.endpoint import EndpointJudge
+from ftfv.evaluation.judges.judging import Estimate, estimate, judge_answers
 from tests.judge_server import REPORTED_MODEL, judge, running_judge
 
 

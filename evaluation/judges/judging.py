@@ -24,9 +24,9 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from .atomic_write import atomic_write
-from .benchmarks.benchmark import Answered
-from .judge_protocol import Messages, messages, option_messages
+from ..atomic_write import atomic_write
+from ..benchmarks.benchmark import Answered
+from ..benchmarks.judge_protocol import Messages, messages, option_messages
 
 
 # No tokenizer is at hand for a model behind an endpoint; English text has about so many bytes to a token.

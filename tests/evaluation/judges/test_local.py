@@ -19,7 +19,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from ftfv.evaluation.judge_local import LocalJudge
+from ftfv.evaluation.judges.local import LocalJudge
 from tests.tiny import WORDS, build_tokenizer, randomize
 
 
