@@ -153,7 +153,8 @@ def run_python(code: str, *arguments: str, cwd: Path, standard_input: str = "", 
         }
         forks().stdin.write(json.dumps(task) + "\n")
         forks().stdin.flush()
-        assert forks().stdout.readline() == "0\n", streams["stderr"].read_text()
+        code = forks().stdout.readline().strip()
+        assert code == "0", f"exit code {code}\n{streams['stderr'].read_text()}"
         return streams["stdout"].read_text()
 
 
