@@ -125,7 +125,8 @@ def largest_batch(options: Mapping[str, Any], config: FTFVConfig, limit: int, **
     The largest batch size of 32, 16, 8, 4, 2 and 1 that stays below `limit` bytes; None if none does. `sizes` are
     those of [`estimate_memory`].
     """
-    sizes.setdefault("preflight", check_recipe(options, config))
+    if sizes.get("preflight") is None:
+        sizes["preflight"] = check_recipe(options, config)
     for batch_size in BATCH_SIZES:
         if estimate_memory(options, config, batch_size=batch_size, **sizes).total <= limit:
             return batch_size
