@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from .evaluation.benchmarks.benchmark import Question
 
 
+# Not from the registry, which is imported by `run`.
+NAMES = (
+    *("msvd_qa", "msrvtt_qa", "activitynet_qa", "mvbench", "video_bench"),
+    *("lvlm_ehub", "mmbench_en", "mmbench_cn", "seed_bench"),
+)
 # Options of a setting that may have several values, by the type of these.
 SWEPT: Mapping[str, Callable[[str], Any]] = {
     "tokens_per_frame": int,
@@ -44,8 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "benchmarks",
         nargs="+",
         metavar="NAME[=FOLDER]",
-        help="benchmarks, each with the folder of its files in its own format, such as mvbench=data/MVBench, or "
-        "own=clips for questions of your own; without a folder lmms-eval downloads and runs it",
+        help=f"benchmarks, each with the folder of its files in its own format, such as mvbench=data/MVBench: "
+        f"{', '.join(NAMES)}, or own=clips for questions of your own; without a folder lmms-eval downloads and runs "
+        "it",
     )
     parser.set_defaults(open_list="benchmarks")
     parser.add_argument("--model", required=True, help="model folder or Hub id")
@@ -203,7 +209,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
         "run": {
             "seed": args.seed,
             "batch_size": args.batch_size,
-            "device": args.device or "automatic",
+            "device": args.device or _default_device(),
             "dtype": args.dtype,
             "video_pairs": args.video_pairs,
             "tolerance": args.tolerance,
@@ -339,8 +345,6 @@ def _load_judge(args: argparse.Namespace) -> Any:
 
 
 def _load_model(args: argparse.Namespace) -> tuple[Any, Any]:
-    import torch
-
     from .modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
     from .processing.pipeline_ftfv import check_agreement
     from .processing.processing_ftfv import FTFVProcessor
@@ -348,8 +352,13 @@ def _load_model(args: argparse.Namespace) -> tuple[Any, Any]:
     model = FTFVForConditionalGeneration.from_pretrained(args.model, dtype=args.dtype)
     processor = FTFVProcessor.from_pretrained(args.model)
     check_agreement(model.config, processor)
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return model.to(device), processor
+    return model.to(args.device or _default_device()), processor
+
+
+def _default_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _read_values(args: argparse.Namespace, name: str) -> list[Any]:

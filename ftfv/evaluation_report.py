@@ -90,6 +90,7 @@ def write_evaluation_report(
     results: dict[str, Any] = {
         **about,
         "model": {**about["model"], **defaults},
+        "run": {**about["run"], "dtype": _dtype(about["run"]["dtype"], config)},
         "benchmarks": documents,
         "token_budgets": {},
     }
@@ -245,6 +246,10 @@ def _plot_figure_1(folder: Path, results: Mapping[str, Any]) -> dict[str, str]:
         return {}
     plot_figure_1(folder / FIGURE_1, own)
     return {FIGURE_1: "Figure 1 of the paper: accuracy against the video pairs of instruction tuning"}
+
+
+def _dtype(asked: str, config: FTFVConfig) -> str:
+    return asked if asked != "auto" else str(config.dtype).removeprefix("torch.")
 
 
 def _write(path: Path, text: str) -> None:

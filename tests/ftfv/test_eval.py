@@ -28,8 +28,9 @@ from huggingface_hub import parse_eval_result_entries
 
 from ftfv.cli import main
 from ftfv.demo import _copy_image_model
-from ftfv.eval import draw_questions, own_prompt
+from ftfv.eval import NAMES, draw_questions, own_prompt
 from ftfv.evaluation.benchmarks.benchmark import Question
+from ftfv.evaluation.benchmarks.registry import BENCHMARKS
 from ftfv.hub_upload.results import read_results
 from ftfv.training.data.moving_shapes import write_evaluation_set
 from ftfv.training.data.moving_shapes.benchmark_files import FORMATS
@@ -108,6 +109,7 @@ def test_mvbench_with_sweeps_control_and_image_row(model, data, tmp_path, capsys
     assert results["token_budgets"]["mvbench"]["likely"] in (2, 8)
 
     report = (tmp_path / "out/report.md").read_text()
+    assert results["run"]["dtype"] == "float32"
     assert "## Beside the paper's Table 4" in report
     assert "| FTFV-LLM S4-V " in report
     assert "image_model, one random frame, as an image" in report
@@ -266,6 +268,13 @@ def test_limit_draws_whole_units_of_each_task():
     }
     assert draw_questions(questions, 4, seed=0) == drawn != draw_questions(questions, 4, seed=1)
     assert draw_questions(questions, None, seed=0) == questions
+
+
+def test_help_names_every_benchmark(capsys):
+    assert (*NAMES, "own") == tuple(BENCHMARKS)
+    with pytest.raises(SystemExit):
+        main(["eval", "--help"])
+    assert ", ".join(NAMES) in " ".join(capsys.readouterr().out.split())
 
 
 def test_own_prompt_fills_in_question_and_options():
