@@ -31,6 +31,7 @@ from .evaluation.benchmark_report import (
     paper_values,
     render_benchmark_report,
     settings_of,
+    shortened,
 )
 from .evaluation.benchmark_run import BenchmarkRun
 from .evaluation.benchmark_scores import number_media, unit_values
@@ -142,7 +143,7 @@ def card_entries(results: Mapping[str, Any]) -> list[EvalResultEntry]:
                 f"{document['questions']:,} of {document['available']:,} questions",
             ]
             if figure.missing:
-                notes.append(f"without {', '.join(figure.missing)}")
+                notes.append(f"without {shortened(figure.missing)}")
             entries.append(
                 EvalResultEntry(
                     dataset_id=benchmark.hub_id,

@@ -35,6 +35,7 @@ from ftfv.hub_upload.results import read_results
 from ftfv.training.data.moving_shapes import write_evaluation_set
 from ftfv.training.data.moving_shapes.benchmark_files import FORMATS
 from tests.judge_server import running_judge
+from tests.lmms_eval.toy_data import ToyData
 from tests.tiny import ROOT
 
 
@@ -144,6 +145,40 @@ def test_open_answers_with_a_judge(model, data, tmp_path, capsys, judge_key):
     for content in files(tmp_path / "out").values():
         assert judge_key.encode() not in content
     assert "| tiny, frames shuffled " in (tmp_path / "out/report.md").read_text()
+
+
+def test_every_benchmark_in_its_own_format(saved_folder, tmp_path, capsys, judge_key):
+    """Toy data in the formats as published, with a judge: every column and every total of the paper's tables."""
+    data = ToyData(tmp_path / "data").ours
+    names = sorted(path.name for path in data.iterdir())
+    arguments = [*(f"{name}={data / name}" for name in names), "--no-shuffled-frames", "--judge-retries", "0"]
+    with running_judge() as server:
+        results = evaluate(
+            capsys,
+            *arguments,
+            *("--judge", "judge-1", "--judge-url", server.url),
+            *("--model", str(saved_folder), "--output", str(tmp_path / "out"), "--name", "tiny"),
+        )
+
+    columns = {
+        name: list(document["settings"]["default"]["columns"]) for name, document in results["benchmarks"].items()
+    }
+    open_answers, options = ["judge", "judge_score", "exact", "contains"], ["official", "strict"]
+    assert columns == {
+        **dict.fromkeys(("activitynet_qa", "msrvtt_qa", "msvd_qa"), open_answers),
+        **dict.fromkeys(("mmbench_cn", "mmbench_en", "mvbench"), [*options, "lmms_eval"]),
+        "seed_bench": ["lmms_eval", "strict"],
+        "video_bench": options,
+    }
+    rows = [
+        line.split("|")[1:-1] for line in (tmp_path / "out/report.md").read_text().splitlines() if "| tiny " in line
+    ]
+    # Table 3 without LVLM-eHub, of which there is no toy data; Table 4 whole.
+    assert [cell.strip()[:1] in ("", "-") for cell in rows[0][1:]] == [True, True, True, False, False, False]
+    assert [cell.strip()[:1] in ("", "-") for cell in rows[1][1:]] == [True] * 3 + [False] * 11
+    video_bench = results["benchmarks"]["video_bench"]
+    total = video_bench["settings"]["default"]["columns"]["official"]["totals"]["All"]
+    assert (total["missing"], total["count"]) == ([], video_bench["questions"])
 
 
 def test_a_judge_that_is_down_leaves_the_other_columns_and_fails(model, data, tmp_path, capsys, judge_key):
