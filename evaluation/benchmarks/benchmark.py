@@ -60,10 +60,10 @@ class Question:
 
     @property
     def media(self) -> Any:
-        """What questions about the same part of the same video, or about the same image, have in common."""
+        """What questions about the same part of the same video, or about the same image, have in common, if any."""
         if self.video is not None:
             return self.video, self.clip
-        return self.image if isinstance(self.image, (str, bytes)) else id(self.image)
+        return self.image if isinstance(self.image, (str, bytes, type(None))) else id(self.image)
 
 
 @dataclass(frozen=True)

@@ -221,6 +221,17 @@ def test_letters_that_the_tokenizer_does_not_know_have_no_log_probabilities(proc
     assert LetterTokens(processor).ids("") is None
 
 
+def test_a_question_about_nothing_is_asked_as_it_is(model, processor, questions):
+    text = Question("text", "words", QUESTIONS[1], "left")
+    alone = texts(ask(model, processor, [text], [Setting()])[Setting()])
+    row = as_row(text)
+    del row["messages"][0]["content"][0]
+    [expected] = answer_rows(model, processor, [row], media_root="", max_new_tokens=5, progress=False)
+    assert alone == {"text": expected.answer}
+    among = texts(ask(model, processor, [questions[0], text], [Setting()])[Setting()])
+    assert among["text"] == expected.answer
+
+
 def test_questions_about_the_same_media_follow_each_other(questions):
     batches = batch_questions(questions, 4)
     assert [[question.id for question in batch] for batch in batches] == [
