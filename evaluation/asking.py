@@ -22,7 +22,7 @@ from tqdm import tqdm
 from transformers import LogitsProcessor
 from transformers.utils import logging
 
-from ..modeling_ftfv.configuration_ftfv import TOKEN_ORDERS
+from ..modeling_ftfv.configuration_ftfv import TOKEN_ORDERS, TOKEN_SAMPLERS
 from ..modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from ..processing.processing_ftfv import FTFVProcessor
 from .answering import evaluating, generate
@@ -85,8 +85,10 @@ class Setting:
                 f"{patch_size}."
             )
         if self.token_order is not None and self.token_order not in TOKEN_ORDERS:
+            raise ValueError(f"`token_order` is {self.token_order!r}; expected one of {', '.join(TOKEN_ORDERS)}.")
+        if self.token_sampler is not None and self.token_sampler not in TOKEN_SAMPLERS:
             raise ValueError(
-                f"`token_order` is {self.token_order!r}; expected one of {', '.join(TOKEN_ORDERS)}, or None."
+                f"`token_sampler` is {self.token_sampler!r}; expected one of {', '.join(TOKEN_SAMPLERS)}."
             )
         if self.token_sampler == "none" and count not in (None, num_query_tokens):
             raise ValueError(
@@ -263,7 +265,9 @@ def _see(
         return encode_media(model, processor, question, looking, shuffled=shuffled, seed=seed)
     except (FileNotFoundError, ValueError) as error:
         if not count_unreadable:
-            raise
+            raise type(error)(
+                f"{error} Question {question.id!r} is about it; --count-unreadable counts such questions as wrong."
+            ) from error
         logger.warning(f"Question {question.id!r} and others about the same media are not asked: {error}")
         return " ".join(str(error).split())
 

@@ -55,8 +55,9 @@ def render_benchmark_report(results: Mapping[str, Any], pictures: Mapping[str, s
     The report as Markdown.
 
     Args:
-        results (`Mapping`): What `ftfv eval` found, in plain JSON types: `model`, `run`, `judge`, `benchmarks` (each a
-            document of [`BenchmarkRun`]), `token_budgets` and, where it was run, `lmms_eval`.
+        results (`Mapping`): What `ftfv eval` found, in plain JSON types: `model`, `asked` (what the first setting comes
+            to), `run`, `judge`, `benchmarks` (each a document of [`BenchmarkRun`]), `token_budgets` and, where it was
+            run, `lmms_eval`.
         pictures (`Mapping[str, str]`): Captions of pictures by their file names.
 
     Returns:
@@ -143,13 +144,13 @@ def paper_values(document_of: Mapping[str, Any], setting: Setting) -> dict[str, 
 
 
 def _setup(results: Mapping[str, Any]) -> list[str]:
-    model, run, judge = results["model"], results["run"], results["judge"]
+    model, asked, run, judge = (results[name] for name in ("model", "asked", "run", "judge"))
     lines = [
         ["model", f"{model['name']}, sha256 {model['sha256'][:16]}"],
-        ["tokens per frame (K)", f"{model['tokens_per_frame']} of {model['num_query_tokens']}"],
-        ["frames", str(model["num_frames"])],
-        ["token sampler and order", f"{model['token_sampler']}, {model['token_order']}"],
-        ["weights", f"{run['dtype']} on {run['device']}"],
+        ["tokens per frame (K)", f"{asked['tokens_per_frame']} of {model['num_query_tokens']}"],
+        ["frames", f"{asked['num_frames']}, {asked['frame_size']} pixels wide and high"],
+        ["token sampler and order", f"{asked['token_sampler']}, {asked['token_order']}"],
+        ["weights", f"{model['dtype']} on {run['device']}"],
         ["batch size, seed", f"{run['batch_size']}, {run['seed']}"],
         ["versions", ", ".join(f"{name} {version}" for name, version in run["versions"].items())],
         ["judge", f"{judge['name']}, prompts sha256 {judge['protocol_sha256'][:16]}" if judge else "none"],

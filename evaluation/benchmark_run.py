@@ -15,6 +15,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from ..processing.processing_ftfv import FTFVProcessor
 from .asking import Setting, ask_questions
 from .benchmark_scores import columns_to_dict, score_answers
 from .benchmarks.benchmark import Answered, Benchmark, Question
+from .judges.judging import JudgeError
 from .predictions import PredictionFile
 
 
@@ -145,7 +147,7 @@ def run_benchmark(
         if judge is not None and "judge_error" not in described:
             try:
                 answered = _judged(benchmark, judge, answered, folder / f"{setting.name}.judged.jsonl")
-            except ConnectionError as error:
+            except (ConnectionError, JudgeError) as error:
                 # What needs no judge is counted nevertheless.
                 described["judge_error"] = str(error)
         answers[setting] = answered
@@ -167,7 +169,7 @@ def _judged(benchmark: Benchmark, judge: Judge, answers: Sequence[Answered], pat
 
 
 def _describe(question: Question) -> dict[str, Any]:
-    """What a question is, without where its files are, so that moved data sets stay the same."""
+    """What a question is, with names and sizes of its files but not their folders, so that data sets may be moved."""
     described = {
         "id": question.id,
         "task": question.task,
@@ -176,8 +178,12 @@ def _describe(question: Question) -> dict[str, Any]:
         "answer": question.answer,
         "clip": question.clip,
     }
-    if question.video is not None:
-        described["video"] = Path(question.video).name
+    for path in (question.video, question.image):
+        if isinstance(path, str):
+            is_folder = os.path.isdir(path)
+            described["file"] = [Path(path).name, len(os.listdir(path)) if is_folder else os.path.getsize(path)]
+        elif isinstance(path, bytes):
+            described["file"] = hashlib.sha256(path).hexdigest()
     return described
 
 

@@ -76,19 +76,34 @@ def score_answers(benchmark: Benchmark, answers: Sequence[Answered], seed: int =
         `dict[str, Column]` by the names of the rules, without those that do not apply to a single answer.
 
     Raises:
-        ValueError: there are no answers.
+        ValueError: there are no answers, or none whose media could be read.
     """
-    if not answers:
-        raise ValueError(f"There are no answers to questions of {benchmark.title}; expected at least one.")
+    if all(answered.unreadable is not None for answered in answers):
+        raise ValueError(
+            f"There are no answers to questions of {benchmark.title}, or no file of theirs can be read; expected at "
+            "least one."
+        )
     columns = {name: _score(benchmark, rule, answers, seed) for name, rule in benchmark.rules.items()}
     return {name: column for name, column in columns.items() if column is not None}
 
 
-def judge_by_rule(rule: Rule, answered: Answered) -> Verdict | None:
-    """What a rule says; media that could not be read are wrong, whatever it would say about an empty answer."""
-    if answered.unreadable is not None:
-        return Verdict(0.0, parsed=False)
-    return rule(answered)
+def verdicts(rule: Rule, answers: Sequence[Answered]) -> list[Verdict | None]:
+    """
+    What a rule says about each answer, None where it does not apply. Media that could not be read are wrong by every
+    rule that applies to other questions of their kind, open or with options.
+    """
+    found = [rule(answered) if answered.unreadable is None else None for answered in answers]
+    kinds = {
+        bool(answered.question.options)
+        for answered, verdict in zip(answers, found, strict=True)
+        if verdict is not None
+    }
+    return [
+        Verdict(0.0, parsed=False)
+        if answered.unreadable is not None and bool(answered.question.options) in kinds
+        else verdict
+        for answered, verdict in zip(answers, found, strict=True)
+    ]
 
 
 def unit_values(rule: Rule, answers: Sequence[Answered]) -> dict[str, tuple[Answered, Verdict]]:
@@ -97,8 +112,7 @@ def unit_values(rule: Rule, answers: Sequence[Answered]) -> dict[str, tuple[Answ
     Units without a verdict are left out.
     """
     units: dict[str, tuple[Answered, Verdict]] = {}
-    for answered in answers:
-        verdict = judge_by_rule(rule, answered)
+    for answered, verdict in zip(answers, verdicts(rule, answers), strict=True):
         if verdict is None:
             continue
         name = answered.question.unit or answered.question.id
@@ -134,10 +148,9 @@ def columns_from_dict(columns: Mapping[str, Any]) -> dict[str, Column]:
 
 
 def _score(benchmark: Benchmark, rule: Rule, answers: Sequence[Answered], seed: int) -> Column | None:
-    readable = [answered for answered in answers if answered.unreadable is None]
-    if readable and all(rule(answered) is None for answered in readable):
-        return None
     units = unit_values(rule, answers)
+    if not units:
+        return None
     by_task: dict[str, list[tuple[Answered, Verdict]]] = {}
     for answered, verdict in units.values():
         by_task.setdefault(answered.question.task, []).append((answered, verdict))
@@ -156,7 +169,7 @@ def _score(benchmark: Benchmark, rule: Rule, answers: Sequence[Answered], seed: 
         made = _total(benchmark, total, tasks, totals, draws)
         if made is not None:
             totals[name], draws[name] = made
-    left_out = sum(judge_by_rule(rule, answered) is None for answered in answers)
+    left_out = verdicts(rule, answers).count(None)
     return Column(tasks, totals, left_out)
 
 

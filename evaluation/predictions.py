@@ -23,6 +23,14 @@ from .atomic_write import atomic_write
 from .benchmarks.benchmark import Answered, Question
 
 
+# What a person changes, for messages.
+NAMES = {
+    "questions_sha256": "other questions, files or --limit, of digest",
+    "prompts_sha256": "other prompts, of digest",
+    "given_sha256": "other answers that were given, of digest",
+}
+
+
 class PredictionFile:
     """
     Answers to the questions of one benchmark in one setting, as JSON lines: first what the answers depend on, then one
@@ -36,7 +44,8 @@ class PredictionFile:
 
     def __init__(self, path: str | os.PathLike, origin: Mapping[str, Any], questions: Sequence[Question]):
         """
-        Opens a file, or makes it. A line that was not written to its end is cut off.
+        Opens a file, or makes it. A line that was not written to its end is cut off, and questions about files that
+        could not be read are taken for unanswered.
 
         Args:
             path (`str` or `os.PathLike`): The file.
@@ -61,11 +70,13 @@ class PredictionFile:
         try:
             first, *lines = [json.loads(line) for line in whole.decode().split("\n") if line]
             written = first["origin"]
+            # A file that could not be read may have been mended since.
+            read = [line for line in lines if line.get("unreadable") is None]
             self.answers = {
                 line["id"]: Answered(
                     by_id[line["id"]], line["text"], line.get("letter_log_probs"), unreadable=line.get("unreadable")
                 )
-                for line in lines
+                for line in read
                 if line["id"] in by_id
             }
         except (ValueError, KeyError, TypeError) as error:
@@ -76,10 +87,13 @@ class PredictionFile:
         for name in {**written, **self.origin}:
             if written.get(name) != self.origin.get(name):
                 raise ValueError(
-                    f"{str(self.path)!r} holds answers for {name} {_short(written.get(name))}, but "
+                    f"{str(self.path)!r} holds answers for {NAMES.get(name, name)} {_short(written.get(name))}, but "
                     f"{_short(self.origin.get(name))} is asked for; expected the same. Name another --output, or "
                     "delete the file to ask again."
                 )
+        if len(read) < len(lines):
+            with atomic_write(self.path) as temporary:
+                temporary.write_text("".join(map(_line, [first, *read])), encoding="utf-8")
 
     def append(self, answers: Sequence[Answered]) -> None:
         """Adds answers; those that an interruption leaves incomplete are asked again."""

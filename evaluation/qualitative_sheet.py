@@ -35,6 +35,8 @@ from .pictures import SATURATION, shrink
 ABILITIES = ("caption", "attribute", "OCR", "direction of motion", "action order")
 QUESTIONS = "questions.jsonl"
 FIELDS = ("video", "question", "ability", "answer", "clip")
+# What `ftfv eval own` reads of the same file besides.
+EVALUATED = ("id", "task", "options")
 # Longest side of a frame in pixels: sheets hold many, each small.
 FRAME_PIXELS = 224
 JPEG_QUALITY = 80
@@ -83,7 +85,8 @@ def read_cases(folder: str | os.PathLike) -> list[Case]:
     if not path.is_file():
         raise FileNotFoundError(f"No file {str(path)!r}; expected a line of JSON for each question.")
     cases = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # Not by `splitlines`, which also ends lines at separators that texts may hold.
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -205,7 +208,7 @@ def _case(record: Any, folder: Path) -> Case:
     missing = [name for name in FIELDS[:3] if not isinstance(record.get(name), str)]
     if missing:
         raise ValueError(f"`{missing[0]}` is {record.get(missing[0])!r}; expected text.")
-    unknown = [name for name in record if name not in FIELDS]
+    unknown = [name for name in record if name not in (*FIELDS, *EVALUATED)]
     if unknown:
         raise ValueError(f"there is a field {unknown[0]!r}; expected some of {', '.join(FIELDS)}.")
     answer, clip = record.get("answer"), record.get("clip")

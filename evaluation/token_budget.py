@@ -115,6 +115,8 @@ class TokenBudget:
         return text
 
     def _found(self) -> str:
+        if len({budget.accuracy.value for budget in self.budgets}) == 1:
+            return "the smallest, as all were equally accurate here"
         if self.likely.tokens_per_frame == self.best:
             return "the most accurate of these"
         loss = self.likely.loss

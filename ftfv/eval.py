@@ -16,8 +16,10 @@
 import argparse
 import importlib.metadata
 import string
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     asking.add_argument("--frame-size", metavar="PIXELS,...", help="side of the frames (default: the model's own)")
     asking.add_argument(
-        "--token-sampler", metavar="NAME,...", help="weighted, random, uniform or first (default: the model's own)"
+        "--token-sampler",
+        metavar="NAME,...",
+        help="weighted, random, uniform, first, or none, which keeps all (default: the model's own)",
     )
     asking.add_argument("--token-order", metavar="NAME,...", help="response or query (default: the model's own)")
     asking.add_argument(
@@ -155,72 +159,37 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
     """Asks, judges, counts and writes the report; exit code 1 where a judge has not replied about all answers."""
     from transformers.utils import logging
 
-    from .evaluation.benchmark_run import run_benchmark
     from .evaluation.benchmarks.registry import find_benchmark
     from .evaluation_report import write_evaluation_report
     from .lmms_eval_run import check_lmms_eval, logged_answers, run_lmms_eval
-    from .model_identity import identify_model
 
     logging.set_verbosity_warning()
     logging.disable_progress_bar()
     named = [text.partition("=") for text in args.benchmarks]
-    chosen = [(find_benchmark(name), folder) for name, equals, folder in named if equals]
+    chosen = {find_benchmark(name).name: folder for name, equals, folder in named if equals}
     downloaded = [find_benchmark(name).name for name, equals, _ in named if not equals]
+    if len({*chosen, *downloaded}) < len(named):
+        raise ValueError("A benchmark is named twice; expected each once. Give two sets an --output each.")
     check_lmms_eval(downloaded)
-    if not 0 < args.tolerance < 100:
-        raise ValueError(f"--tolerance is {args.tolerance}; expected points of accuracy, above 0 and below 100.")
-    columns = list(dict.fromkeys(rule for benchmark, _ in chosen for rule in benchmark.rules))
-    if args.count_by is not None and args.count_by not in columns:
-        raise ValueError(f"--count-by is {args.count_by!r}; expected one of {', '.join(columns)}.")
-    prompt = None if args.prompt is None else own_prompt(args.prompt)
-    origin = identify_model(args.model)
+    about = check_arguments(args, chosen)
+    judge = make_judge(args)
     logged = None if args.lmms_eval_samples is None else logged_answers(args.lmms_eval_samples)
-    judge, judged_by = make_judge(args)
-    read = [(benchmark, benchmark.read(Path(folder))) for benchmark, folder in chosen]
-    loaded: list[Any] = []
-
-    def load() -> Any:
-        if not loaded:
-            loaded.append(_load_model(args))
-        return loaded[0]
-
-    runs = {}
-    for benchmark, available in read:
-        questions = draw_questions(available, args.limit, args.seed)
-        has_videos = any(question.video is not None for question in questions)
-        done = run_benchmark(
-            benchmark,
-            questions,
-            make_settings(args, has_videos),
-            Path(args.output) / benchmark.name,
-            model_origin=origin,
-            load_model=load,
-            prompt=prompt,
-            judge=judge,
-            batch_size=args.batch_size,
-            seed=args.seed,
-            count_unreadable=args.count_unreadable,
-            given=None if logged is None else logged.get(benchmark.name, {}),
-        )
-        done.document.update(available=len(available), count_by=args.count_by)
-        runs[benchmark.name] = done
-    about: dict[str, Any] = {
-        "model": {"name": args.name or Path(args.model).name, **origin},
-        "run": {
-            "seed": args.seed,
-            "batch_size": args.batch_size,
-            "device": args.device or _default_device(),
-            "dtype": args.dtype,
-            "video_pairs": args.video_pairs,
-            "tolerance": args.tolerance,
-            "versions": {name: importlib.metadata.version(name) for name in ("transformers", "torch")},
-        },
-        "judge": judged_by,
-    }
+    questions = {name: find_benchmark(name).read(Path(folder)) for name, folder in chosen.items()}
+    output = Path(args.output)
+    load = cache(lambda: _load_model(args))  # once for all benchmarks, and only where there is something to ask
+    runs: dict[str, Any] = {}
+    try:
+        for name in questions:
+            runs[name] = _run(args, name, questions[name], about["model"], load, judge, logged)
+    except Exception:
+        if runs:
+            write_evaluation_report(output, args.model, about, runs)
+            print(f"figures of {', '.join(runs)} are in {output}; the next benchmark stops with:", file=sys.stderr)
+        raise
     if downloaded:
         [setting, *_] = make_settings(args, has_videos=True)
-        about["lmms_eval"] = run_lmms_eval(downloaded, args, asdict(setting), Path(args.output) / "lmms_eval")
-    results, report = write_evaluation_report(Path(args.output), args.model, about, runs)
+        about["lmms_eval"] = run_lmms_eval(downloaded, args, asdict(setting), output / "lmms_eval")
+    results, report = write_evaluation_report(output, args.model, about, runs)
     failed = [document["judge_error"] for document in results["benchmarks"].values() if document.get("judge_error")]
     if args.json:
         return results, int(bool(failed))
@@ -229,6 +198,92 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
     if failed:
         raise ConnectionError(failed[0])
     return 0
+
+
+def check_arguments(args: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """
+    Checks what can be checked before anything is asked.
+
+    Args:
+        args (`argparse.Namespace`): The options.
+        names (`Iterable[str]`): Benchmarks that are read from folders.
+
+    Returns:
+        What results say of the model, the run and the judge.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        ValueError: an option is out of range.
+    """
+    from .evaluation.benchmarks.judge_protocol import protocol_hash
+    from .evaluation.benchmarks.registry import find_benchmark
+    from .model_identity import identify_model
+    from .modeling_ftfv.configuration_ftfv import FTFVConfig
+
+    if not 0 < args.tolerance < 100:
+        raise ValueError(f"--tolerance is {args.tolerance}; expected points of accuracy, above 0 and below 100.")
+    for name in ("batch_size", "limit"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise ValueError(f"--{name.replace('_', '-')} is {value}; expected at least 1.")
+    columns = list(dict.fromkeys(rule for name in names for rule in find_benchmark(name).rules))
+    if args.count_by is not None and args.count_by not in columns:
+        raise ValueError(f"--count-by is {args.count_by!r}; expected one of {', '.join(columns)}.")
+    if Path(args.output).exists() and not Path(args.output).is_dir():
+        raise ValueError(f"--output is {args.output!r}, which is a file; expected a folder.")
+    identity = identify_model(args.model)
+    config = FTFVConfig.from_pretrained(args.model)
+    for setting in make_settings(args, has_videos=True):
+        setting.check(config.adapter_config.num_query_tokens, config.vision_config.patch_size)
+    judged_by = None
+    if args.judge is not None:
+        where = {"url": args.judge_url} if args.judge_url else {"local": True}
+        judged_by = {"name": args.judge, **where, "protocol_sha256": protocol_hash()}
+    dtype = args.dtype if args.dtype != "auto" else str(config.dtype).removeprefix("torch.")
+    return {
+        "model": {"name": args.name or Path(args.model).name, **identity, "dtype": dtype},
+        "run": {
+            "seed": args.seed,
+            "batch_size": args.batch_size,
+            "device": args.device or _default_device(),
+            "video_pairs": args.video_pairs,
+            "tolerance": args.tolerance,
+            "versions": {name: importlib.metadata.version(name) for name in ("transformers", "torch")},
+        },
+        "judge": judged_by,
+    }
+
+
+def _run(
+    args: argparse.Namespace,
+    name: str,
+    available: "Sequence[Question]",
+    model: Mapping[str, Any],
+    load: Callable[[], tuple[Any, Any]],
+    judge: "Judge | None",
+    logged: Mapping[str, Mapping[str, str]] | None,
+) -> Any:
+    """Runs one benchmark."""
+    from .evaluation.benchmark_run import run_benchmark
+    from .evaluation.benchmarks.registry import find_benchmark
+
+    questions = draw_questions(available, args.limit, args.seed)
+    done = run_benchmark(
+        find_benchmark(name),
+        questions,
+        make_settings(args, any(question.video is not None for question in questions)),
+        Path(args.output) / name,
+        model_origin={key: value for key, value in model.items() if key != "name"},
+        load_model=load,
+        prompt=None if args.prompt is None else own_prompt(args.prompt),
+        judge=judge,
+        batch_size=args.batch_size,
+        seed=args.seed,
+        count_unreadable=args.count_unreadable,
+        given=None if logged is None else logged.get(name, {}),
+    )
+    done.document.update(available=len(available), count_by=args.count_by)
+    return done
 
 
 def make_settings(args: argparse.Namespace, has_videos: bool) -> "list[Setting]":
@@ -265,16 +320,11 @@ def make_settings(args: argparse.Namespace, has_videos: bool) -> "list[Setting]"
 def draw_questions(questions: "Sequence[Question]", limit: int | None, seed: int) -> "list[Question]":
     """
     All questions, or `limit` of each task, drawn by the seed, in their order. Of a unit all are drawn or none.
-
-    Raises:
-        ValueError: `limit` is less than 1.
     """
     import numpy as np
 
     if limit is None:
         return list(questions)
-    if limit < 1:
-        raise ValueError(f"--limit is {limit}; expected at least 1.")
     units: dict[str, dict[str, None]] = {}
     for question in questions:
         units.setdefault(question.task, {})[question.unit or question.id] = None
@@ -308,40 +358,42 @@ def own_prompt(template: str) -> "Callable[[Question], str]":
     return prompt
 
 
-def make_judge(args: argparse.Namespace) -> "tuple[Judge | None, dict[str, Any] | None]":
+def make_judge(args: argparse.Namespace) -> "Judge | None":
     """
-    The judge and what results say of it; None for both where none is asked for.
+    The judge, if one is asked for. A local model is loaded when the first answers are there.
 
     Raises:
-        ValueError: an option lacks another.
+        FileNotFoundError: there is no such folder.
+        ImportError: `openai` is not installed.
+        ValueError: an option lacks another, or there is no key.
     """
-    from .evaluation.benchmarks.judge_protocol import protocol_hash
+    from .evaluation.judges.endpoint import EndpointJudge
     from .evaluation.judges.judging import judge_answers
+    from .evaluation.judges.local import LocalJudge
 
     if args.judge is None:
         if args.judge_url is not None:
             raise ValueError("--judge-url is given without --judge; name the model there, pinned to a version.")
-        return None, None
-    made: list[Any] = []
-
-    def judge(answered: Any, path: Path) -> Any:
-        if not made:
-            made.append(_load_judge(args))
-        return judge_answers(made[0], answered, path, prices=args.judge_prices and tuple(args.judge_prices))
-
-    where = {"url": args.judge_url} if args.judge_url else {"local": True}
-    return judge, {"name": args.judge, **where, "protocol_sha256": protocol_hash()}
-
-
-def _load_judge(args: argparse.Namespace) -> Any:
-    from .evaluation.judges.endpoint import EndpointJudge
-    from .evaluation.judges.local import LocalJudge
-
-    if args.judge_url is not None:
-        return EndpointJudge(
+        return None
+    if args.judge_url is None:
+        folder = Path(args.judge)
+        looks_like_a_folder = folder.is_absolute() or args.judge.startswith(".") or args.judge.count("/") > 1
+        if looks_like_a_folder and not (folder / "config.json").is_file():
+            raise FileNotFoundError(
+                f"--judge is {args.judge!r}, which holds no config.json; expected the folder or Hub id of a language "
+                "model, or the name of a model at --judge-url."
+            )
+        load = cache(lambda: LocalJudge(args.judge, device=args.device))
+    else:
+        made = EndpointJudge(
             args.judge_url, args.judge, api_key_variable=args.judge_key, max_retries=args.judge_retries
         )
-    return LocalJudge(args.judge, device=args.device)
+
+        def load() -> Any:
+            return made
+
+    prices = args.judge_prices and tuple(args.judge_prices)
+    return lambda answered, path: judge_answers(load(), answered, path, prices=prices)
 
 
 def _load_model(args: argparse.Namespace) -> tuple[Any, Any]:

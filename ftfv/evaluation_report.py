@@ -15,7 +15,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from .evaluation.benchmark_report import (
 from .evaluation.benchmark_run import BenchmarkRun
 from .evaluation.benchmark_scores import number_media, unit_values
 from .evaluation.benchmarks.benchmark import Benchmark
-from .evaluation.benchmarks.registry import find_benchmark
+from .evaluation.benchmarks.registry import BENCHMARKS, find_benchmark
 from .evaluation.figure_1 import OwnPoint, plot_figure_1
 from .evaluation.scoring import Score, scores_to_dict
 from .evaluation.sweep_plot import Point, plot_sweep
@@ -81,7 +81,6 @@ def write_evaluation_report(
     video_processor = FTFVProcessor.from_pretrained(model).video_processor
     defaults = {
         "tokens_per_frame": config.tokens_per_frame,
-        "num_query_tokens": config.adapter_config.num_query_tokens,
         "num_frames": video_processor.max_num_frames,
         "frame_size": video_processor.size["height"],
         "token_sampler": config.token_sampler,
@@ -90,11 +89,13 @@ def write_evaluation_report(
     documents = {name: run.document for name, run in runs.items()}
     results: dict[str, Any] = {
         **about,
-        "model": {**about["model"], **defaults},
-        "run": {**about["run"], "dtype": _dtype(about["run"]["dtype"], config)},
+        "model": {**about["model"], "num_query_tokens": config.adapter_config.num_query_tokens},
+        "asked": _asked(runs, defaults, config),
         "benchmarks": documents,
         "token_budgets": {},
     }
+    for name in _names_of_files() - {RESULTS, REPORT}:
+        (folder / name).unlink(missing_ok=True)
     pictures = {}
     for name, run in runs.items():
         pictures |= _plot_sweeps(folder, name, run, defaults)
@@ -126,6 +127,23 @@ def write_evaluation_report(
     return results, report
 
 
+def _asked(runs: Mapping[str, BenchmarkRun], defaults: Mapping[str, Any], config: FTFVConfig) -> dict[str, Any]:
+    """What the first setting of the run comes to, which the others vary."""
+    asked = dict(defaults)
+    for run in runs.values():
+        [(first, _), *_] = settings_of(run.document)
+        asked |= {name: value for name, value in asdict(first).items() if name in defaults and value is not None}
+    if asked["token_sampler"] == "none":
+        asked["tokens_per_frame"] = config.adapter_config.num_query_tokens
+    return asked
+
+
+def _names_of_files() -> set[str]:
+    """All files that a run may write beside its answers; those of an earlier one would be taken for this one's."""
+    kinds = [f"_{option}.png" for option in AXES] + ["_token_budget.png", ".json"]
+    return {RESULTS, REPORT, CARD_RESULTS, FIGURE_1, *(f"{name}{kind}" for name in BENCHMARKS for kind in kinds)}
+
+
 def card_entries(results: Mapping[str, Any]) -> list[EvalResultEntry]:
     """Results of the first setting of each benchmark whose data set is on the Hub, one entry for each total."""
     entries = []
@@ -139,7 +157,8 @@ def card_entries(results: Mapping[str, Any]) -> list[EvalResultEntry]:
             value = in_units(rule, figure)
             notes = [
                 f"{rule}, 95 % {value.low:.1f} to {value.high:.1f}",
-                f"K = {results['model']['tokens_per_frame']}",
+                f"K = {results['asked']['tokens_per_frame']}, {results['asked']['num_frames']} frames",
+                f"{results['asked']['token_sampler']} sampler",
                 f"{document['questions']:,} of {document['available']:,} questions",
             ]
             if figure.missing:
@@ -241,16 +260,12 @@ def _plot_figure_1(folder: Path, results: Mapping[str, Any]) -> dict[str, str]:
         values = paper_values(documents, setting)
         accuracies = (values.get("ActivityNet-QA Acc"), values.get("Video-Bench All"))
         if any(accuracies) and not setting.as_image and not setting.shuffle_frames:
-            count = setting.tokens_per_frame or results["model"]["tokens_per_frame"]
+            count = setting.tokens_per_frame or results["asked"]["tokens_per_frame"]
             own.append(OwnPoint(f"{results['model']['name']} K = {count}", pairs, count, *accuracies))
     if not own:
         return {}
     plot_figure_1(folder / FIGURE_1, own)
     return {FIGURE_1: "Figure 1 of the paper: accuracy against the video pairs of instruction tuning"}
-
-
-def _dtype(asked: str, config: FTFVConfig) -> str:
-    return asked if asked != "auto" else str(config.dtype).removeprefix("torch.")
 
 
 def _write(path: Path, text: str) -> None:

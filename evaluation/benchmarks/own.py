@@ -15,6 +15,8 @@
 
 import json
 import string
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,10 @@ LAYOUT = (
     ' text, "answer": text, or a letter or the text of an option}, and if wanted "options": [texts], "id", "task",'
     ' "clip": [start, end] in seconds.'
 )
+
+
+# `ability` is what `ftfv look` puts a question of the same file under.
+FIELDS = ("video", "image", "question", "answer", "options", "id", "task", "clip", "ability")
 
 
 class OwnQuestions(Benchmark):
@@ -85,24 +91,36 @@ class OwnQuestions(Benchmark):
 
 def read_question(folder: Path, record: Any, number: str, place: str) -> Question:
     """A record as a question; its id is the number of its line unless it has one."""
+    for name in record if isinstance(record, Mapping) else ():
+        close = get_close_matches(name, FIELDS, n=1, cutoff=0.75)
+        if name not in FIELDS and close:
+            raise ValueError(f"{place}: there is a field {name!r}; did you mean {close[0]!r}?")
     text = field(record, "question", str, place)
     media = {kind: str(folder / field(record, kind, str, place)) for kind in ("video", "image") if kind in record}
     if len(media) != 1:
         raise ValueError(f"{place}: expected `video` or `image`, one of them. {LAYOUT}")
     answer = str(field(record, "answer", (str, int, float), place))
+    for name in ("video", "image", "question", "answer"):
+        if name in record and not str(record[name]).strip():
+            raise ValueError(f"{place}: `{name}` is empty. {LAYOUT}")
     options: tuple[str, ...] = ()
     if record.get("options") is not None:
         options = tuple(str(option) for option in field(record, "options", list, place))
+        most = len(string.ascii_uppercase)
+        if not 1 <= len(options) <= most:
+            raise ValueError(f"{place}: there are {len(options)} options; expected 1 to {most}, a letter each.")
         answer = letter_of(answer, options, place)
     clip = None
     if record.get("clip") is not None:
+        if "image" in record:
+            raise ValueError(f"{place}: there is a `clip` of an image; expected one of a video only.")
         ends = field(record, "clip", list, place)
         if len(ends) != 2 or not all(isinstance(end, (int, float)) for end in ends):
             raise ValueError(f"{place}: `clip` is {ends}; expected [start, end] in seconds.")
         clip = clip_of(ends[0], ends[1], place)
     return Question(
-        id=str(record.get("id", number)),
-        task=str(record.get("task", OwnQuestions.title)),
+        id=number if record.get("id") is None else str(record["id"]),
+        task=OwnQuestions.title if record.get("task") is None else str(record["task"]),
         question=text,
         answer=answer,
         options=options,

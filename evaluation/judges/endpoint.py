@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..benchmarks.judge_protocol import Messages
+from .judging import JudgeError
 
 
 class EndpointJudge:
@@ -105,7 +106,7 @@ class EndpointJudge:
 
         Raises:
             ConnectionError: the server cannot be reached, or goes on failing; after all replies that were under way.
-            ValueError: the server refuses the key, the model or the request.
+            JudgeError: the server refuses the key, the model or the request.
         """
         waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
         for index in range(len(conversations)):
@@ -170,7 +171,7 @@ class EndpointJudge:
         # The client does not hold a reply against its type: a web page comes back as a string, an error as no choices.
         choices = getattr(completion, "choices", None)
         if not choices:
-            raise ValueError(
+            raise JudgeError(
                 f"Judge {self.name!r} at {self.url} answered with something else than a chat completion; expected the "
                 "base address of an OpenAI-compatible server, which mostly ends in /v1."
             )
@@ -191,16 +192,16 @@ class EndpointJudge:
         if isinstance(error, openai.APIConnectionError):
             return ConnectionError(f"{judge} cannot be reached; start the server or mend the address, {again}.")
         if not isinstance(error, openai.APIStatusError):
-            return ValueError(
+            return JudgeError(
                 f"{judge} answered with broken JSON; expected the base address of an OpenAI-compatible server."
             )
         status = error.status_code
         said = " ".join(str(error.message).split()).replace(self._key, "***")[:200]
         if status in (401, 403):
             # Not what the server said: some repeat a part of the key.
-            return ValueError(f"{judge} refused the key ({status}); set {self._key_variable} to a valid one, {again}.")
+            return JudgeError(f"{judge} refused the key ({status}); set {self._key_variable} to a valid one, {again}.")
         if status == 404:
-            return ValueError(
+            return JudgeError(
                 f"{judge} was not found (404); expected a model that the server has and its base address, which "
                 f"mostly ends in /v1. The server said: {said}"
             )
@@ -211,4 +212,4 @@ class EndpointJudge:
             )
         if status >= 500:
             return ConnectionError(f"{judge} failed ({status}); see its log, {again}. The server said: {said}")
-        return ValueError(f"{judge} refused the request ({status}). The server said: {said}")
+        return JudgeError(f"{judge} refused the request ({status}). The server said: {said}")

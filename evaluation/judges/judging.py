@@ -37,6 +37,10 @@ FIELDS = ("id", "kind", "key", "judge", "model", "reply")
 LINE_START = b'{"id": "'
 
 
+class JudgeError(ValueError):
+    """A judge that refuses: the key, the model or the request."""
+
+
 class Judge(Protocol):
     """
     Whoever replies to the judge's prompts.
@@ -121,6 +125,7 @@ def judge_answers(
     Raises:
         ValueError: the file holds something else than replies; nothing is asked then.
         ConnectionError: the judge cannot be reached. What it replied so far is in the file.
+        JudgeError: the judge refuses. What it replied so far is in the file.
     """
     path = Path(path)
     records = _read_records(path)

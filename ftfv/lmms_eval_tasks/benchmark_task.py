@@ -28,7 +28,6 @@ from datasets import Dataset, DatasetDict
 from lmms_eval.api.task import ConfigurableTask
 from transformers.utils import logging
 
-from ..evaluation.benchmark_scores import judge_by_rule
 from ..evaluation.benchmarks.benchmark import Answered, Benchmark, Question
 from ..evaluation.benchmarks.judge_protocol import messages, option_messages
 from ..evaluation.benchmarks.registry import BENCHMARKS
@@ -139,7 +138,7 @@ def count(
         conversation = option_messages(answered) if question.options else messages(answered)
         [(_, reply, _)] = judge.ask([conversation])
         answered = replace(answered, reply=reply)
-    verdicts = {name: judge_by_rule(rule, answered) for name, rule in benchmark.rules.items()}
+    verdicts = {name: rule(answered) for name, rule in benchmark.rules.items()}
     return {
         name: {"id": question.id, "score": verdict.value, "parsed": verdict.parsed, "reply": answered.reply}
         for name, verdict in verdicts.items()

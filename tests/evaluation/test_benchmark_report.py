@@ -60,9 +60,13 @@ def results(**benchmarks: dict[str, Any]) -> dict[str, Any]:
         "model": {
             "name": "tiny",
             "sha256": "f" * 64,
-            "tokens_per_frame": 8,
+            "dtype": "float32",
             "num_query_tokens": 16,
+        },
+        "asked": {
+            "tokens_per_frame": 8,
             "num_frames": 8,
+            "frame_size": 56,
             "token_sampler": "weighted",
             "token_order": "response",
         },
@@ -70,7 +74,6 @@ def results(**benchmarks: dict[str, Any]) -> dict[str, Any]:
             "seed": 0,
             "batch_size": 16,
             "device": "cpu",
-            "dtype": "auto",
             "video_pairs": 9800,
             "tolerance": 2.0,
             "versions": {"torch": "2"},

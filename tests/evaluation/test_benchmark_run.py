@@ -70,7 +70,7 @@ def test_what_is_asked_is_described_and_hashed(model, tmp_path):
     other = run(model, tmp_path, tmp_path / "other", [Setting()], prompt=lambda question: "?").document
     assert other["questions_sha256"] == first["questions_sha256"]
     assert other["prompts_sha256"] != first["prompts_sha256"]
-    with pytest.raises(ValueError, match="holds answers for prompts_sha256"):
+    with pytest.raises(ValueError, match="holds answers for other prompts, of digest"):
         run(model, tmp_path, tmp_path / "first", [Setting()], prompt=lambda question: "?")
 
 

@@ -23,6 +23,7 @@ from ftfv.evaluation.benchmark_scores import (
     number_media,
     score_answers,
     unit_values,
+    verdicts,
 )
 from ftfv.evaluation.benchmarks.benchmark import Answered, Benchmark, Question, Total, Verdict
 
@@ -129,9 +130,26 @@ def test_a_unit_is_as_right_as_its_wrongest_question():
 
 def test_media_that_cannot_be_read_are_wrong_by_every_rule():
     answers = [make(0, "one", "", unreadable="no video"), make(1, "one", "A")]
-    for column in score_answers(Toy(), answers).values():
+    columns = score_answers(Toy(), answers)
+    assert list(columns) == ["official", "answered", "always"]
+    for column in columns.values():
         assert column.tasks["one"].value == 0.5
         assert column.tasks["one"].unparsed == 1
+    with pytest.raises(ValueError, match="no file of theirs can be read"):
+        score_answers(Toy(), answers[:1])
+
+
+def test_media_that_cannot_be_read_count_by_the_rules_for_their_kind_of_question():
+    rules = {
+        "open": lambda answered: None if answered.question.options else right(answered),
+        "options": lambda answered: right(answered) if answered.question.options else None,
+    }
+    is_right = make(0, "one", "A")
+    broken = Answered(Question("1", "one", "?", "A", ("a", "b"), video="gone.mp4"), "", unreadable="no video")
+    assert verdicts(rules["open"], [is_right, broken]) == [Verdict(1.0), None]
+    assert verdicts(rules["options"], [is_right, broken]) == [None, None]
+    chosen = Answered(Question("2", "one", "?", "A", ("a", "b"), video="b.mp4"), "A")
+    assert verdicts(rules["options"], [is_right, broken, chosen]) == [None, Verdict(0.0, parsed=False), Verdict(1.0)]
 
 
 def test_columns_as_plain_numbers_and_back():

@@ -36,9 +36,14 @@ def test_answers_come_back_from_the_file(tmp_path: Path):
     file.append(answers[:1])
     file.append(answers[1:])
 
+    assert [file.answers[question.id] for question in QUESTIONS] == answers
+    assert file.missing(QUESTIONS) == []
+    # The file that could not be read may have been mended since.
     again = PredictionFile(path, ORIGIN, QUESTIONS)
-    assert [again.answers[question.id] for question in QUESTIONS] == answers
-    assert again.missing(QUESTIONS) == []
+    assert [again.answers[question.id] for question in QUESTIONS[:2]] == answers[:2]
+    assert again.missing(QUESTIONS) == QUESTIONS[2:]
+    again.append(answers[2:])
+    assert path.read_text().count("\n") == 4
 
 
 def test_a_line_cut_off_is_dropped_and_written_again(tmp_path: Path):

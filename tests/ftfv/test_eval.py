@@ -15,6 +15,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,7 +112,7 @@ def test_mvbench_with_sweeps_control_and_image_row(model, data, tmp_path, capsys
     assert results["token_budgets"]["mvbench"]["likely"] in (2, 8)
 
     report = (tmp_path / "out/report.md").read_text()
-    assert results["run"]["dtype"] == "float32"
+    assert results["model"]["dtype"] == "float32"
     assert "## Beside the paper's Table 4" in report
     assert "| FTFV-LLM S4-V " in report
     assert "image_model, one random frame, as an image" in report
@@ -233,7 +235,7 @@ def test_killed_in_the_middle_and_taken_up_again_gives_the_same_files(model, dat
 def test_counts_again_without_the_model(model, data, tmp_path, capsys, monkeypatch):
     arguments = [f"own={data / 'own'}", "--model", model, "--output", str(tmp_path)]
     results = evaluate(capsys, *arguments)
-    monkeypatch.setattr("ftfv.eval._load_model", None)
+    monkeypatch.setattr("ftfv.eval._load_model", None)  # would fail if it were called
     assert evaluate(capsys, *arguments) == results
 
 
@@ -267,16 +269,92 @@ def test_results_are_what_a_card_takes(model, data, tmp_path, capsys):
         (["own={own}", "--tokens-per-frame", "17"], "`tokens_per_frame` is 17; expected 1 to 16"),
         (["own={own}", "--count-by", "best"], "--count-by is 'best'; expected one of exact, contains"),
         (["own={own}", "--tolerance", "0"], "--tolerance is 0.0; expected points of accuracy"),
+        (["own={own}", "own={own}"], "A benchmark is named twice"),
+        (["own={own}", "--token-sampler", "best"], "`token_sampler` is 'best'; expected one of weighted"),
+        (["own={own}", "--judge", "./nowhere"], "--judge is './nowhere', which holds no config.json"),
+        (["own={own}", "--judge", "judge-1", "--judge-url", "http://127.0.0.1:9/v1"], "holds no key"),
         (["own={own}", "--judge-url", "http://x"], "--judge-url is given without --judge"),
-        (["own={own}", "--batch-size", "0"], "`batch_size` is 0; expected at least 1"),
+        (["own={own}", "--batch-size", "0"], "--batch-size is 0; expected at least 1"),
     ],
 )
-def test_bad_options_are_one_line(model, data, tmp_path, capsys, words, message):
+def test_bad_options_are_one_line(model, data, tmp_path, capsys, monkeypatch, words, message):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     words = [word.replace("{own}", str(data / "own")) for word in words]
     assert main(["eval", *words, "--model", model, "--output", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("ftfv eval: error: ")
     assert message in error
+    # Found before anything was asked.
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_report_tells_of_what_was_asked_and_not_of_what_was_there(model, data, tmp_path, capsys):
+    arguments = [f"mvbench={data / 'mvbench'}", "--model", model, "--output", str(tmp_path), "--no-shuffled-frames"]
+    evaluate(capsys, *arguments, "--tokens-per-frame", "2,4", "--num-frames", "4")
+    report = (tmp_path / "report.md").read_text()
+    assert re.search(r"\| tokens per frame \(K\) +\| +2 of 16 \|", report)
+    assert re.search(r"\| frames +\| +4, \d+ pixels wide and high \|", report)
+    assert "K = 2, 4 frames; weighted sampler" in " ".join((tmp_path / "eval_results.yaml").read_text().split())
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        "mvbench_tokens_per_frame.png",
+        "mvbench_token_budget.png",
+    }
+
+    # A later run leaves neither plots nor a card of this one.
+    evaluate(capsys, f"own={data / 'own'}", *arguments[1:])
+    assert not list(tmp_path.glob("*.png")) and not (tmp_path / "eval_results.yaml").exists()
+    assert (tmp_path / "own.json").exists()
+
+
+def test_what_changed_in_the_files_is_not_answered_from_before(model, data, tmp_path, capsys):
+    shutil.copytree(data / "own", tmp_path / "own")
+    arguments = [f"own={tmp_path / 'own'}", "--model", model, "--output", str(tmp_path / "out")]
+    evaluate(capsys, *arguments)
+    # Moved as a whole it is the same.
+    (tmp_path / "own").rename(tmp_path / "moved")
+    evaluate(capsys, f"own={tmp_path / 'moved'}", *arguments[1:])
+    clip = next((tmp_path / "moved/clips").iterdir())
+    clip.write_bytes(clip.read_bytes() + b" ")
+    assert main(["eval", f"own={tmp_path / 'moved'}", *arguments[1:]]) == 1
+    assert "holds answers for other questions, files or --limit" in capsys.readouterr().err
+    assert main(["eval", f"own={data / 'own'}", *arguments[1:], "--dtype", "bfloat16"]) == 1
+    assert "holds answers for model" in capsys.readouterr().err
+
+
+def test_a_file_that_was_mended_is_asked_about(model, data, tmp_path, capsys):
+    shutil.copytree(data / "own", tmp_path / "own")
+    clip = sorted((tmp_path / "own/clips").iterdir())[0]
+    good = clip.read_bytes()
+    clip.write_bytes(bytes(len(good)))
+    arguments = [f"own={tmp_path / 'own'}", "--model", model, "--output", str(tmp_path / "out")]
+    assert main(["eval", *arguments]) == 1
+    assert "--count-unreadable counts such questions as wrong" in capsys.readouterr().err
+    results = evaluate(capsys, *arguments, "--count-unreadable")
+    assert results["benchmarks"]["own"]["settings"]["default"]["unreadable"] == 1
+    clip.write_bytes(good)
+    results = evaluate(capsys, *arguments)
+    assert results["benchmarks"]["own"]["settings"]["default"]["unreadable"] == 0
+
+
+def test_a_benchmark_that_stops_leaves_the_report_of_those_before(model, data, tmp_path, capsys):
+    shutil.copytree(data / "own", tmp_path / "own")
+    next((tmp_path / "own/clips").iterdir()).write_bytes(b"no video")
+    arguments = [f"mvbench={data / 'mvbench'}", f"own={tmp_path / 'own'}", "--model", model]
+    assert main(["eval", *arguments, "--output", str(tmp_path / "out")]) == 1
+    assert "figures of mvbench are in" in capsys.readouterr().err
+    assert list(json.loads((tmp_path / "out/results.json").read_text())["benchmarks"]) == ["mvbench"]
+
+
+def test_a_judge_that_refuses_leaves_the_other_columns_of_all_benchmarks(model, data, tmp_path, capsys, judge_key):
+    names = [f"{name}={data / 'video_qa'}" for name in ("msvd_qa", "msrvtt_qa")]
+    with running_judge(key="another") as server:
+        judge = ["--judge", "judge-1", "--judge-url", server.url]
+        assert main(["eval", *names, "--model", model, "--output", str(tmp_path), *judge]) == 1
+    assert "refused the key (401)" in capsys.readouterr().err
+    documents = json.loads((tmp_path / "results.json").read_text())["benchmarks"]
+    for document in documents.values():
+        assert "refused the key" in document["judge_error"]
+        assert list(document["settings"]["default"]["columns"]) == ["exact", "contains"]
 
 
 def test_a_folder_of_answers_of_another_model_is_refused(model, saved_folder, data, tmp_path, capsys):

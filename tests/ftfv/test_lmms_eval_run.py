@@ -63,7 +63,9 @@ def run(folder: Path, model: Path, *words: str) -> int:
     return main(["eval", *names, "--model", str(model), "--output", str(folder), *options])
 
 
-def test_figures_of_lmms_eval_stand_beside_the_paper_s(lmms_eval, saved_folder, tmp_path, capsys):
+def test_figures_of_lmms_eval_stand_beside_the_paper_s(lmms_eval, saved_folder, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("openai")
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
     options = ["--tokens-per-frame=2", "--limit=7", "--judge=judge-1", "--judge-url=http://host/v1"]
     assert run(tmp_path / "out", saved_folder, "mvbench", "seed_bench", *options) == 0
     report = capsys.readouterr().out
