@@ -55,8 +55,8 @@ def render_benchmark_report(results: Mapping[str, Any], pictures: Mapping[str, s
     The report as Markdown.
 
     Args:
-        results (`Mapping`): What `ftfv eval` found, in plain JSON types: `model`, `asked` (what the first setting comes
-            to), `run`, `judge`, `benchmarks` (each a document of [`BenchmarkRun`]), `token_budgets` and, where it was
+        results (`Mapping`): What `ftfv eval` found, in plain JSON types: `model`, `asked` (what the first setting is),
+            `run`, `judge`, `benchmarks` (each a document of [`BenchmarkRun`]), `token_budgets` and, where it was
             run, `lmms_eval`.
         pictures (`Mapping[str, str]`): Captions of pictures by their file names.
 

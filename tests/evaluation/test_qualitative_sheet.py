@@ -88,6 +88,13 @@ def test_questions_are_read_with_what_they_may_leave_out(folder):
     assert full == Case(str(folder / "clip.mp4"), QUESTION, "OCR", "left", (0.5, 1))
 
 
+def test_a_file_of_ftfv_eval_will_do_with_abilities(folder):
+    # A line separator within a text does not end the line of JSON.
+    question = "left\u2028or right ?"
+    line = json.dumps(record(question=question, id=3, task="moves", options=["left", "right"]), ensure_ascii=False)
+    assert [case.question for case in read_cases(write_questions(folder, line))] == [question]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

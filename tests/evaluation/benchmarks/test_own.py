@@ -115,6 +115,15 @@ def test_a_column_counts_the_questions_that_it_applies_to(folder):
             "line 1: the answer 'dog' is no letter and not the text of one option",
         ),
         ({**OPEN, "answer": None}, "line 1: `answer` is None; expected str or int or float."),
+        ({**OPEN, "answer": " "}, "line 1: `answer` is empty."),
+        ({**OPEN, "video": ""}, "line 1: `video` is empty."),
+        ({**CHOICE, "options": []}, "line 1: there are 0 options; expected 1 to 26, a letter each."),
+        ({**CHOICE, "options": ["dog"] * 27}, "line 1: there are 27 options; expected 1 to 26, a letter each."),
+        ({**OPEN, "opions": ["yes"]}, "line 1: there is a field 'opions'; did you mean 'options'?"),
+        (
+            {"image": "b.png", "question": "?", "answer": "yes", "clip": [0, 1]},
+            "line 1: there is a `clip` of an image; expected one of a video only.",
+        ),
         ("", "has no question. Expected a file questions.jsonl"),
     ],
 )
@@ -123,6 +132,11 @@ def test_malformed_lines_are_named(folder, record, message):
 
     with pytest.raises(ValueError, match=re.escape(message)):
         OwnQuestions().read(folder)
+
+
+def test_fields_of_others_and_no_id_are_passed_over(folder):
+    write(folder, {**OPEN, "ability": "caption", "source": "mine", "id": None}, {**OPEN, "id": None})
+    assert [question.id for question in OwnQuestions().read(folder)] == ["1", "3"]
 
 
 def test_an_id_may_come_once(folder):
