@@ -26,6 +26,7 @@ from ..processing.processing_ftfv import FTFVProcessor
 from .asking import Setting, ask_questions
 from .benchmark_scores import columns_to_dict, score_answers
 from .benchmarks.benchmark import Answered, Benchmark, Question
+from .benchmarks.judge_protocol import Messages, messages_about
 from .judges.judging import JudgeError
 from .predictions import PredictionFile
 
@@ -45,8 +46,8 @@ class BenchmarkRun:
     answers: dict[Setting, list[Answered]]
 
 
-# From answers and the file for a judge's replies to the same answers with them.
-Judge = Callable[[Sequence[Answered], Path], list[Answered]]
+# From answers, what to ask about each, and the file for a judge's replies to the same answers with them.
+Judge = Callable[[Sequence[Answered], Sequence[Messages], Path], list[Answered]]
 
 
 def run_benchmark(
@@ -164,7 +165,8 @@ def _judged(benchmark: Benchmark, judge: Judge, answers: Sequence[Answered], pat
     asked = [one for one in answers if one.unreadable is None and benchmark.needs_judge(one)]
     if not asked:
         return list(answers)
-    replied = {one.question.id: one for one in judge(asked, path)}
+    conversations = [messages_about(benchmark, one) for one in asked]
+    replied = {one.question.id: one for one in judge(asked, conversations, path)}
     return [replied.get(one.question.id, one) for one in answers]
 
 

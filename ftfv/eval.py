@@ -393,7 +393,9 @@ def make_judge(args: argparse.Namespace) -> "Judge | None":
             return made
 
     prices = args.judge_prices and tuple(args.judge_prices)
-    return lambda answered, path: judge_answers(load(), answered, path, prices=prices)
+    return lambda answered, conversations, path: judge_answers(
+        load(), answered, path, conversations=conversations, prices=prices
+    )
 
 
 def _load_model(args: argparse.Namespace) -> tuple[Any, Any]:

@@ -13,6 +13,7 @@
 # limitations under the License.
 """An OpenAI-compatible server that judges answers by comparing words, and fails as it is told to."""
 
+import ast
 import json
 import re
 import string
@@ -38,6 +39,13 @@ def judge(messages: Sequence[dict[str, str]]) -> str:
     words among others 4, some of them 3, and none 0 and a no. Options: the one that shares most words with the answer.
     """
     user = messages[-1]["content"]
+    if len(messages) > 2:
+        # Video-Bench's: the task stands in a turn of the assistant.
+        task = ast.literal_eval("{" + messages[1]["content"].partition("sequence:\n{")[2])
+        options = re.findall(r"([A-Z])\.(.*?)(?= [A-Z]\.| \n|$)", task["question"])
+        prediction = set(words(task["target sequcene"]))
+        best = max(options, key=lambda option: len(prediction & {*words(option[1]), option[0].casefold()}))
+        return json.dumps({"maximum probability": best[0]})
     is_open = re.search(r"\nCorrect Answer: (.*)\nPredicted Answer: (.*?)\n\nProvide your", user, flags=re.DOTALL)
     if is_open:
         truth, prediction = words(is_open[1]), words(is_open[2])

@@ -163,6 +163,10 @@ class Benchmark(ABC):
     def prompt(self, question: Question) -> str:
         """Text of the user's turn."""
 
+    def judge_messages(self, answered: Answered) -> list[dict[str, str]] | None:
+        """The conversation by which the benchmark asks a judge, where it has one of its own."""
+        return None
+
     def needs_judge(self, answered: Answered) -> bool:
         """Whether a judge has anything to say about an answer; as a rule about open ones."""
         return not answered.question.options

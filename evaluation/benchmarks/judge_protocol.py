@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from string import Template
 from typing import Any
 
-from .benchmark import Answered, Verdict
+from .benchmark import Answered, Benchmark, Verdict
 
 
 Messages = list[dict[str, str]]
@@ -65,8 +65,20 @@ OPTION_USER = Template(
     "$options\n"
     "Answer: $prediction\n\n"
     "Which option does the answer most probably stand for? Reply with a JSON dictionary and nothing else: "
-    '{"maximum probability": "X"}, where X is one of the letters $letters.'
+    '{"maximum probability": "X"}, where X is one of the letters $letters, or "none" if it stands for none of them.'
 )
+# Step2_chatgpt_judge.py of PKU-YuanGroup/Video-Bench (Apache License 2.0), to the letter, a misspelt key included.
+VIDEO_BENCH_SYSTEM = "As a language expert, please complete the following task."
+VIDEO_BENCH_TASK = (
+    "You are now an answer selection expert, and I will provide you with a question with several options, "
+    "as well as a target sentence. Please return the alphabet of the option with the highest probability of matching "
+    "this target sentence. Given question with options and the target sequence:\n"
+)
+VIDEO_BENCH_FORM = (
+    'Please output your responses in the form of a dictionary {"maximum probability":"xxx"}  '
+    "where xxx is A or B or C or ..."
+)
+VIDEO_BENCH_KEY = "target sequcene"
 OPTION_KEY = "maximum probability"
 
 # A model that repeats itself until its limit makes judges continue the repetition instead of judging it
@@ -97,8 +109,7 @@ def messages(answered: Answered) -> Messages:
 
 def option_messages(answered: Answered) -> Messages:
     """
-    The conversation that asks a judge which option an answer means. As in Video-Bench the judge has to choose one, so
-    that an answer that means none of them is right now and then.
+    The conversation that asks a judge which option an answer means, if any; in our words.
 
     Raises:
         ValueError: the question has no options.
@@ -115,6 +126,31 @@ def option_messages(answered: Answered) -> Messages:
         letters=", ".join(question.letters),
     )
     return [{"role": "system", "content": OPTION_SYSTEM}, {"role": "user", "content": user}]
+
+
+def video_bench_messages(answered: Answered, prompt: str) -> Messages:
+    """
+    The conversation by which Video-Bench asks a judge for an option. It has to choose one, so that an answer that
+    means none of them is right now and then.
+
+    Args:
+        answered (`Answered`): The answer.
+        prompt (`str`): What the model was asked, with the options.
+    """
+    task = {VIDEO_BENCH_KEY: _clip(answered.text), "question": prompt}
+    return [
+        {"role": "system", "content": VIDEO_BENCH_SYSTEM},
+        {"role": "assistant", "content": VIDEO_BENCH_TASK + str(task)},
+        {"role": "user", "content": VIDEO_BENCH_FORM},
+    ]
+
+
+def messages_about(benchmark: Benchmark, answered: Answered) -> Messages:
+    """The conversation about an answer: the benchmark's own, or the one for options or open answers."""
+    own = benchmark.judge_messages(answered)
+    if own is not None:
+        return own
+    return option_messages(answered) if answered.question.options else messages(answered)
 
 
 def parse_reply(reply: str) -> Judgement:
@@ -171,6 +207,7 @@ def score_rule(answered: Answered) -> Verdict | None:
 def protocol_hash() -> str:
     """SHA-256 of the prompts and of where predictions are clipped. Results of another hash do not compare."""
     texts = [OPEN_SYSTEM, OPEN_USER.template, OPTION_SYSTEM, OPTION_USER.template, MAX_PREDICTION_CHARACTERS]
+    texts += [VIDEO_BENCH_SYSTEM, VIDEO_BENCH_TASK, VIDEO_BENCH_FORM, VIDEO_BENCH_KEY]
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
 

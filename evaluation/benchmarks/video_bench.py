@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from .benchmark import Answered, Benchmark, Question, Total, Verdict
-from .judge_protocol import parse_option
+from .judge_protocol import Messages, parse_option, video_bench_messages
 from .option_rules import likelihood, strict, verdict
 from .reading import field, read_json, require_media
 
@@ -113,6 +113,10 @@ class VideoBench(Benchmark):
             f"{question.question}{head} {options} \n Among the {NUMBER_WORDS[len(listed)]} options {letters} above,"
             f" the one closest to the correct answer is:{tail}"
         )
+
+    def judge_messages(self, answered: Answered) -> Messages:
+        """Those of the official script, with the official prompt as the question."""
+        return video_bench_messages(answered, self.prompt(answered.question))
 
     def needs_judge(self, answered: Answered) -> bool:
         """The official script has a judge choose the option of every answer."""

@@ -29,7 +29,7 @@ from lmms_eval.api.task import ConfigurableTask
 from transformers.utils import logging
 
 from ..evaluation.benchmarks.benchmark import Answered, Benchmark, Question
-from ..evaluation.benchmarks.judge_protocol import messages, option_messages
+from ..evaluation.benchmarks.judge_protocol import messages_about
 from ..evaluation.benchmarks.registry import BENCHMARKS
 from ..evaluation.judges.endpoint import EndpointJudge
 
@@ -135,8 +135,7 @@ def count(
     """
     answered = Answered(question, text)
     if judge is not None:
-        conversation = option_messages(answered) if question.options else messages(answered)
-        [(_, reply, _)] = judge.ask([conversation])
+        [(_, reply, _)] = judge.ask([messages_about(benchmark, answered)])
         answered = replace(answered, reply=reply)
     verdicts = {name: rule(answered) for name, rule in benchmark.rules.items()}
     return {

@@ -39,8 +39,8 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 
 from ftfv.evaluation.benchmark_scores import score_answers, unit_values
-from ftfv.evaluation.benchmarks.benchmark import Answered, Question, Verdict
-from ftfv.evaluation.benchmarks.judge_protocol import messages, option_messages
+from ftfv.evaluation.benchmarks.benchmark import Answered, Benchmark, Question, Verdict
+from ftfv.evaluation.benchmarks.judge_protocol import messages_about
 from ftfv.evaluation.benchmarks.option_rules import lmms_eval_mmbench_prefetched, verdict
 from ftfv.evaluation.benchmarks.registry import BENCHMARKS
 from ftfv.evaluation.benchmarks.video_bench import LEVELS
@@ -286,7 +286,7 @@ def compare_scores(
         elif name.startswith("mmbench"):
             compare(task, "gpt_eval_score", 100 * mean(judged_mmbench, answered))
         else:
-            judged = [judge(one) for one in answered]
+            judged = [judge(benchmark, one) for one in answered]
             if name == "activitynet_qa":
                 compare(task, "gpt_eval_accuracy", 100 * mean(benchmark.rules["judge"], judged))
                 compare(task, "gpt_eval_score", mean(benchmark.rules["judge_score"], judged))
@@ -297,7 +297,7 @@ def compare_scores(
             replies = [sample["doc"][next(iter(benchmark.rules))]["reply"] for sample in samples[task]]
             assert replies == [one.reply for one in judged], f"{task}: other replies of the judge"
     benchmark = BENCHMARKS["video_bench"]
-    judged = [judge(one) for task in VIDEO_BENCH_TASKS for one in answers[task][1]]
+    judged = [judge(benchmark, one) for task in VIDEO_BENCH_TASKS for one in answers[task][1]]
     for rule, column in score_answers(benchmark, judged).items():
         for group, total in VIDEO_BENCH_GROUPS.items():
             compare(f"video_bench_{group}", rule, column.totals[total].value)
@@ -312,9 +312,8 @@ def mean(rule: Callable[[Answered], Verdict | None], answered: Sequence[Answered
     return sum(values) / len(values) if values else 0.0
 
 
-def judge(answered: Answered) -> Answered:
-    conversation = option_messages(answered) if answered.question.options else messages(answered)
-    return replace(answered, reply=judge_server.judge(conversation))
+def judge(benchmark: Benchmark, answered: Answered) -> Answered:
+    return replace(answered, reply=judge_server.judge(messages_about(benchmark, answered)))
 
 
 def judged_mmbench(answered: Answered) -> Verdict:

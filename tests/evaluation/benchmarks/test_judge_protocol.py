@@ -24,12 +24,16 @@ from ftfv.evaluation.benchmarks.judge_protocol import (
     Judgement,
     accuracy_rule,
     messages,
+    messages_about,
     option_messages,
     parse_option,
     parse_reply,
     protocol_hash,
     score_rule,
 )
+from ftfv.evaluation.benchmarks.mmbench import MMBENCH_EN
+from ftfv.evaluation.benchmarks.video_bench import VideoBench
+from ftfv.evaluation.benchmarks.video_qa import MSVD_QA
 
 
 def make_answered(text: str, reply: str | None = None, **question: str | tuple[str, ...]) -> Answered:
@@ -65,7 +69,20 @@ def test_the_options_and_their_letters_are_asked_about():
 
     assert (system["role"], user["role"]) == ("system", "user")
     assert "Question: what is it?\nOptions:\nA. a dog\nB. a cat\nC. a hen\nAnswer: the cat\n\n" in user["content"]
-    assert '{"maximum probability": "X"}, where X is one of the letters A, B, C.' in user["content"]
+    assert '{"maximum probability": "X"}, where X is one of the letters A, B, C, or "none" if' in user["content"]
+
+
+def test_video_bench_is_judged_by_its_own_prompt():
+    answered = make_answered("the cat", options=("a dog", "a cat"), answer="B")
+    prompt = VideoBench().prompt(answered.question)
+    system, task, form = messages_about(VideoBench(), answered)
+    assert (system["role"], task["role"], form["role"]) == ("system", "assistant", "user")
+    # As `str` of the script's dict, its misspelt key included.
+    assert task["content"].endswith(str({"target sequcene": "the cat", "question": prompt}))
+    assert "A.a dog B.a cat" in task["content"]
+    # Others are asked about by the general ones.
+    assert messages_about(MMBENCH_EN, answered) == option_messages(answered)
+    assert messages_about(MSVD_QA, make_answered("the cat")) == messages(make_answered("the cat"))
 
 
 def test_options_are_not_asked_for_where_there_are_none():
@@ -161,6 +178,7 @@ def test_the_rules_do_not_apply_where_no_judge_was_asked():
         ('{"minimum probability": "A"}', None),
         ("A cat is what I see.", None),
         ("none of them", None),
+        ('{"maximum probability": "none"}', None),
     ],
 )
 def test_an_option_is_read_if_the_reply_names_one(reply, letter):
@@ -169,4 +187,4 @@ def test_an_option_is_read_if_the_reply_names_one(reply, letter):
 
 def test_the_hash_tells_whether_prompts_are_the_same():
     # Changes with every word of the prompts: results before and after do not compare.
-    assert protocol_hash() == "5c6cb30b188634bab0923ade8cd62f0bcac57a098c908b397928e6d4d758db50"
+    assert protocol_hash() == "fea8a7c1f47ed5a4535415d290b1c4011e004d768a4883a0e3614b61f6fc3c08"
