@@ -207,29 +207,35 @@ def test_a_judge_that_is_down_leaves_the_other_columns_and_fails(model, data, tm
     assert files(tmp_path / "out/msvd_qa") == files(whole / "msvd_qa")
 
 
-def test_killed_in_the_middle_and_taken_up_again_gives_the_same_files(model, data, tmp_path):
-    command = [sys.executable, "-m", "ftfv", "eval", f"own={data / 'own'}", f"mvbench={data / 'mvbench'}"]
-    command += ["--model", model, "--tokens-per-frame", "8,2", "--batch-size", "1"]
+def test_killed_in_the_middle_and_taken_up_again_gives_the_same_files(model, data, tmp_path, judge_key):
+    """Both formats of benchmarks, with a judge, killed while the model answers."""
+    command = [sys.executable, "-m", "ftfv", "eval"]
+    command += [f"activitynet_qa={data / 'video_qa'}", f"mvbench={data / 'mvbench'}"]
+    command += ["--model", model, "--tokens-per-frame", "8,2", "--batch-size", "1", "--judge", "judge-1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
-    def start(folder: Path) -> subprocess.Popen:
-        return subprocess.Popen([*command, "--output", str(folder)], env=environment, stdout=subprocess.DEVNULL)
+    with running_judge() as server:
 
-    assert start(tmp_path / "whole").wait() == 0
-    process = start(tmp_path / "killed")
-    path = tmp_path / "killed/own/tokens_per_frame=8.jsonl"
-    while process.poll() is None and not (path.exists() and path.read_bytes().count(b"\n") > 3):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    num_answers = path.read_bytes().count(b"\n") - 1
-    assert 0 < num_answers < 8
-    with open(path, "ab") as file:
-        file.write(b'{"id": "half')
-    assert not (tmp_path / "killed/results.json").exists()
+        def start(folder: Path) -> subprocess.Popen:
+            words = [*command, "--judge-url", server.url, "--output", str(folder)]
+            return subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL)
 
-    assert start(tmp_path / "killed").wait() == 0
+        assert start(tmp_path / "whole").wait() == 0
+        process = start(tmp_path / "killed")
+        path = tmp_path / "killed/activitynet_qa/tokens_per_frame=8.jsonl"
+        while process.poll() is None and not (path.exists() and path.read_bytes().count(b"\n") > 3):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        num_answers = path.read_bytes().count(b"\n") - 1
+        assert 0 < num_answers < 8
+        with open(path, "ab") as file:
+            file.write(b'{"id": "half')
+        assert not (tmp_path / "killed/results.json").exists()
+
+        assert start(tmp_path / "killed").wait() == 0
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
+    assert (tmp_path / "whole/activitynet_qa/tokens_per_frame=8.judged.jsonl").exists()
 
 
 def test_counts_again_without_the_model(model, data, tmp_path, capsys, monkeypatch):
