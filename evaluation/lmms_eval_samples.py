@@ -114,6 +114,20 @@ def samples_by_question(task: str, samples: Iterable[Mapping[str, Any]]) -> tupl
     return name, by_question
 
 
+def logged_answers(path: str | os.PathLike) -> dict[str, dict[str, str]]:
+    """
+    Answers that a run of lmms-eval with `--log_samples` left, by our names of the benchmarks and ids of the questions.
+
+    Raises:
+        FileNotFoundError, ValueError: see [`read_samples`] and [`samples_by_question`].
+    """
+    answers: dict[str, dict[str, str]] = {}
+    for task, samples in read_samples(path).items():
+        name, by_question = samples_by_question(task, samples)
+        answers.setdefault(name, {}).update({key: str(one["prediction"]) for key, one in by_question.items()})
+    return answers
+
+
 def _read_file(file: Path) -> list[dict[str, Any]]:
     samples: dict[int, dict[str, Any]] = {}
     with file.open(encoding="utf-8") as lines:

@@ -16,7 +16,6 @@
 import argparse
 import importlib.metadata
 import string
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
@@ -160,8 +159,9 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
     from transformers.utils import logging
 
     from .evaluation.benchmarks.registry import find_benchmark
+    from .evaluation.lmms_eval_samples import logged_answers
     from .evaluation_report import write_evaluation_report
-    from .lmms_eval_run import check_lmms_eval, logged_answers, run_lmms_eval
+    from .lmms_eval_run import check_lmms_eval, run_lmms_eval
 
     logging.set_verbosity_warning()
     logging.disable_progress_bar()
@@ -178,18 +178,14 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
     output = Path(args.output)
     load = cache(lambda: _load_model(args))  # once for all benchmarks, and only where there is something to ask
     runs: dict[str, Any] = {}
-    try:
-        for name in questions:
-            runs[name] = _run(args, name, questions[name], about["model"], load, judge, logged)
-    except Exception:
-        if runs:
-            write_evaluation_report(output, args.model, about, runs)
-            print(f"figures of {', '.join(runs)} are in {output}; the next benchmark stops with:", file=sys.stderr)
-        raise
+    for name in questions:
+        runs[name] = _run(args, name, questions[name], about["model"], load, judge, logged)
+        # After each, so that one that stops takes nothing from those before it.
+        results, report = write_evaluation_report(output, args.model, about, runs)
     if downloaded:
         [setting, *_] = make_settings(args, has_videos=True)
         about["lmms_eval"] = run_lmms_eval(downloaded, args, asdict(setting), output / "lmms_eval")
-    results, report = write_evaluation_report(output, args.model, about, runs)
+        results, report = write_evaluation_report(output, args.model, about, runs)
     failed = [document["judge_error"] for document in results["benchmarks"].values() if document.get("judge_error")]
     if args.json:
         return results, int(bool(failed))

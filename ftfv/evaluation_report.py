@@ -40,7 +40,8 @@ from .evaluation.benchmarks.registry import BENCHMARKS, find_benchmark
 from .evaluation.figure_1 import OwnPoint, plot_figure_1
 from .evaluation.scoring import Score, scores_to_dict
 from .evaluation.sweep_plot import Point, plot_sweep
-from .evaluation.token_budget import TokenBudget, plot_token_budget, token_budget
+from .evaluation.token_budget import TokenBudget, token_budget
+from .evaluation.token_budget_plot import plot_token_budget
 from .modeling_ftfv.configuration_ftfv import FTFVConfig
 from .modeling_ftfv.cost import CostCounter
 from .processing.processing_ftfv import FTFVProcessor

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Runs lmms-eval for `ftfv eval NAME` without a folder, or reads the answers that a run of it logged."""
+"""Runs lmms-eval on a model, for `ftfv eval NAME` without a folder."""
 
 import argparse
 import importlib.metadata
@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .evaluation.lmms_eval_samples import read_samples, samples_by_question
+from .evaluation.lmms_eval_samples import read_samples
 
 
 STDERR = 2  # stdout is for the report, or the document of `--json`
@@ -124,20 +124,6 @@ def run_lmms_eval(
             for task, rows in samples.items()
         },
     }
-
-
-def logged_answers(path: str | Path) -> dict[str, dict[str, str]]:
-    """
-    Answers that a run of lmms-eval with `--log_samples` left, by our names of the benchmarks and ids of the questions.
-
-    Raises:
-        FileNotFoundError, ValueError: see [`read_samples`] and [`samples_by_question`].
-    """
-    answers: dict[str, dict[str, str]] = {}
-    for task, samples in read_samples(path).items():
-        name, by_question = samples_by_question(task, samples)
-        answers.setdefault(name, {}).update({key: str(one["prediction"]) for key, one in by_question.items()})
-    return answers
 
 
 def _judge_environment(args: argparse.Namespace) -> dict[str, str]:

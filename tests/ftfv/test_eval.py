@@ -347,7 +347,7 @@ def test_a_benchmark_that_stops_leaves_the_report_of_those_before(model, data, t
     next((tmp_path / "own/clips").iterdir()).write_bytes(b"no video")
     arguments = [f"mvbench={data / 'mvbench'}", f"own={tmp_path / 'own'}", "--model", model]
     assert main(["eval", *arguments, "--output", str(tmp_path / "out")]) == 1
-    assert "figures of mvbench are in" in capsys.readouterr().err
+    assert "--count-unreadable counts such questions as wrong" in capsys.readouterr().err
     assert list(json.loads((tmp_path / "out/results.json").read_text())["benchmarks"]) == ["mvbench"]
 
 
