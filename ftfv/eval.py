@@ -389,9 +389,7 @@ def make_judge(args: argparse.Namespace) -> "Judge | None":
             return made
 
     prices = args.judge_prices and tuple(args.judge_prices)
-    return lambda answered, conversations, path: judge_answers(
-        load(), answered, path, conversations=conversations, prices=prices
-    )
+    return lambda answered, conversations, path: judge_answers(load(), answered, conversations, path, prices=prices)
 
 
 def _load_model(args: argparse.Namespace) -> tuple[Any, Any]:

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from ..atomic_write import atomic_write
 from ..benchmarks.benchmark import Answered
-from ..benchmarks.judge_protocol import Messages, messages, option_messages
+from ..benchmarks.judge_protocol import Messages
 
 
 # No tokenizer is at hand for a model behind an endpoint; English text has about so many bytes to a token.
@@ -99,9 +99,9 @@ def estimate(judge_messages: Sequence[Messages], prices: tuple[float, float] | N
 def judge_answers(
     judge: Judge,
     answered: Sequence[Answered],
+    conversations: Sequence[Messages],
     path: str | os.PathLike,
     *,
-    conversations: Sequence[Messages] | None = None,
     prices: tuple[float, float] | None = None,
     progress: bool = True,
 ) -> list[Answered]:
@@ -113,12 +113,11 @@ def judge_answers(
     Args:
         judge ([`Judge`]): The judge.
         answered (`Sequence[Answered]`): The answers.
+        conversations (`Sequence[list[dict]]`): What to ask about each, from [`messages_about`].
         path (`str` or `os.PathLike`):
             JSON lines with `id` of the question, `kind` ("open" or "option"), `key` (SHA-256 of judge and messages),
             `judge`, `model` (that gave the reply, as the server says) and `reply`. Once all are there, lines are in
             the order of the answers, and after them those of other answers or judges that the file held before.
-        conversations (`Sequence[list[dict]]`, *optional*): What to ask about each answer; by default
-            [`option_messages`] where the question has options, else [`messages`].
         prices (`tuple[float, float]`, *optional*): Of a million tokens in and out, for the estimate.
         progress (`bool`, *optional*, defaults to `True`): Whether to show the estimate and a progress bar on stderr.
 
@@ -133,8 +132,6 @@ def judge_answers(
     path = Path(path)
     records = _read_records(path)
     replies = {record["key"]: record for record in records}
-    if conversations is None:
-        conversations = [option_messages(item) if item.question.options else messages(item) for item in answered]
     keys = [_key(judge.name, conversation) for conversation in conversations]
     first = {key: index for index, key in reversed(list(enumerate(keys)))}
     missing = [index for index, key in enumerate(keys) if first[key] == index and key not in replies]

@@ -19,9 +19,17 @@ from dataclasses import replace
 import pytest
 
 from ftfv.evaluation.benchmarks.benchmark import Answered, Question, Verdict
-from ftfv.evaluation.benchmarks.judge_protocol import accuracy_rule, messages, parse_option, score_rule
+from ftfv.evaluation.benchmarks.judge_protocol import (
+    accuracy_rule,
+    messages,
+    messages_about,
+    parse_option,
+    score_rule,
+)
+from ftfv.evaluation.benchmarks.own import OwnQuestions
 from ftfv.evaluation.judges.endpoint import EndpointJudge
-from ftfv.evaluation.judges.judging import Estimate, estimate, judge_answers
+from ftfv.evaluation.judges.judging import Estimate, estimate
+from ftfv.evaluation.judges.judging import judge_answers as judge_conversations
 from tests.judge_server import REPORTED_MODEL, judge, running_judge
 
 
@@ -37,6 +45,12 @@ class WordJudge:
                 raise ConnectionError("the judge went away")
             self.asked.append(conversations[index])
             yield index, self.replies[index] if self.replies else judge(conversations[index]), f"{self.name}-2026"
+
+
+def judge_answers(judge, answered, path, **options):
+    """Asked by the general prompts, which questions of one's own are asked about by."""
+    conversations = [messages_about(OwnQuestions(), item) for item in answered]
+    return judge_conversations(judge, answered, conversations, path, **options)
 
 
 def make_answered(id, text, answer="a brown dog", options=()):
