@@ -23,12 +23,12 @@ from typing import Any
 
 from ..modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from ..processing.processing_ftfv import FTFVProcessor
-from .asking import Setting, ask_questions
-from .benchmark_scores import columns_to_dict, score_answers
+from .asking.predictions import PredictionFile
+from .asking.questions import Setting, ask_questions
 from .benchmarks.benchmark import Answered, Benchmark, Question
 from .benchmarks.judge_protocol import Messages, messages_about
 from .judges.judging import JudgeError
-from .predictions import PredictionFile
+from .scores.benchmark_scores import columns_to_dict, score_answers
 
 
 @dataclass(frozen=True)

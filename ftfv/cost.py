@@ -311,7 +311,7 @@ def _print_table(groups: Sequence[str], heads: Sequence[str], lines: Sequence[Se
 
 
 def _plot(args: argparse.Namespace, passes: "Sequence[Mapping[str, Cost]]") -> None:
-    from .evaluation.cost_plot import plot_cost_parts
+    from .evaluation.plots.cost import plot_cost_parts
 
     parts = {
         row["prefill"].tokens_per_frame: {

@@ -16,10 +16,10 @@
 from pathlib import Path
 from typing import Any
 
-from .evaluation.pictures import draw_kept_patches
-from .evaluation.plots import plot_accuracy_and_cost
-from .evaluation.report import write_report
-from .evaluation.scoring import scores_from_dict
+from .evaluation.pages.pictures import draw_kept_patches
+from .evaluation.plots.accuracy import plot_accuracy_and_cost
+from .evaluation.reports.training_report import write_report
+from .evaluation.scores.scoring import scores_from_dict
 from .modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from .processing.processing_ftfv import FTFVProcessor
 from .training.data.moving_shapes import CHANCE

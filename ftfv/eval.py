@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
-    from .evaluation.asking import Setting
+    from .evaluation.asking.questions import Setting
     from .evaluation.benchmark_run import Judge
     from .evaluation.benchmarks.benchmark import Question
 
@@ -159,7 +159,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
     from transformers.utils import logging
 
     from .evaluation.benchmarks.registry import find_benchmark
-    from .evaluation.lmms_eval_samples import logged_answers
+    from .evaluation.scores.lmms_eval_samples import logged_answers
     from .evaluation_report import write_evaluation_report
     from .lmms_eval_run import check_lmms_eval, run_lmms_eval
 
@@ -290,7 +290,7 @@ def make_settings(args: argparse.Namespace, has_videos: bool) -> "list[Setting]"
     Raises:
         ValueError: a value is of a wrong type, or answers that are there already are to be given in another way.
     """
-    from .evaluation.asking import Setting
+    from .evaluation.asking.questions import Setting
 
     if args.lmms_eval_samples is not None:
         asked = [name for name in SWEPT if getattr(args, name) is not None]

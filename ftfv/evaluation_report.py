@@ -22,9 +22,15 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-from .evaluation.asking import Setting
+from .evaluation.asking.questions import Setting
 from .evaluation.atomic_write import atomic_write
-from .evaluation.benchmark_report import (
+from .evaluation.benchmark_run import BenchmarkRun
+from .evaluation.benchmarks.benchmark import Benchmark
+from .evaluation.benchmarks.registry import BENCHMARKS, find_benchmark
+from .evaluation.plots.figure_1 import OwnPoint, plot_figure_1
+from .evaluation.plots.sweep import Point, plot_sweep
+from .evaluation.plots.token_budget import plot_token_budget
+from .evaluation.reports.benchmark_report import (
     in_units,
     main_column,
     main_figure,
@@ -33,15 +39,9 @@ from .evaluation.benchmark_report import (
     settings_of,
     shortened,
 )
-from .evaluation.benchmark_run import BenchmarkRun
-from .evaluation.benchmark_scores import number_media, unit_values
-from .evaluation.benchmarks.benchmark import Benchmark
-from .evaluation.benchmarks.registry import BENCHMARKS, find_benchmark
-from .evaluation.figure_1 import OwnPoint, plot_figure_1
-from .evaluation.scoring import Score, scores_to_dict
-from .evaluation.sweep_plot import Point, plot_sweep
-from .evaluation.token_budget import TokenBudget, token_budget
-from .evaluation.token_budget_plot import plot_token_budget
+from .evaluation.scores.benchmark_scores import number_media, unit_values
+from .evaluation.scores.scoring import Score, scores_to_dict
+from .evaluation.scores.token_budget import TokenBudget, token_budget
 from .modeling_ftfv.configuration_ftfv import FTFVConfig
 from .modeling_ftfv.cost import CostCounter
 from .processing.processing_ftfv import FTFVProcessor

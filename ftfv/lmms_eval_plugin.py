@@ -35,7 +35,7 @@ from lmms_eval.api.model import lmms
 from lmms_eval.models.registry_v2 import ModelManifest
 from PIL import Image
 
-from .evaluation.asking import Setting, ask_questions
+from .evaluation.asking.questions import Setting, ask_questions
 from .evaluation.benchmarks.benchmark import Question
 from .model_folder import check_model_folder
 from .modeling_ftfv.configuration_ftfv import TOKEN_SAMPLERS

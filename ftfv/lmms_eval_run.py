@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .evaluation.lmms_eval_samples import read_samples
+from .evaluation.scores.lmms_eval_samples import read_samples
 
 
 STDERR = 2  # stdout is for the report, or the document of `--json`

@@ -69,8 +69,8 @@ def run(args: argparse.Namespace) -> None:
 
     from transformers.utils import logging
 
-    from .evaluation.look_page import write_look_page
-    from .evaluation.pictures import draw_kept_patches
+    from .evaluation.pages.look_page import write_look_page
+    from .evaluation.pages.pictures import draw_kept_patches
     from .model_folder import check_model_folder
     from .modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
     from .processing.processing_ftfv import FTFVProcessor
@@ -103,7 +103,7 @@ def _write_sheet(args: argparse.Namespace, suffix: str) -> None:
     from transformers import pipeline
     from transformers.utils import logging
 
-    from .evaluation.qualitative_sheet import read_cases, write_sheet
+    from .evaluation.pages.qualitative_sheet import read_cases, write_sheet
     from .model_folder import check_model_folder
 
     logging.set_verbosity_warning()

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from .evaluation.atomic_write import atomic_write
-from .evaluation.scoring import Score, format_score, format_scores, format_table, scores_from_dict
+from .evaluation.formatting import format_table
+from .evaluation.scores.scoring import Score, format_score, format_scores, scores_from_dict
 from .training.data.moving_shapes import CHANCE, IMAGE_SKILLS
 
 

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .evaluation.encoded_rows import answer_encoded_rows, encode_rows
-from .evaluation.scoring import score_by_skill, scores_to_dict
+from .evaluation.asking.encoded_rows import answer_encoded_rows, encode_rows
+from .evaluation.scores.scoring import score_by_skill, scores_to_dict
 from .modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from .processing.processing_ftfv import FTFVProcessor
 from .training.data.dataset_folder import read_rows

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from .evaluation.atomic_write import atomic_write
-from .evaluation.plots import plot_cells, plot_cells_by_tokens_per_frame
-from .evaluation.scoring import MISSING, format_table
+from .evaluation.formatting import MISSING, format_table
+from .evaluation.plots.accuracy import plot_cells, plot_cells_by_tokens_per_frame
 from .steps import write_json
 from .sweep_grid import Grid
 

@@ -23,8 +23,7 @@ import jinja2
 import yaml
 from huggingface_hub import ModelCardData
 
-from ..evaluation.plots import format_quantity
-from ..evaluation.scoring import format_table
+from ..evaluation.formatting import format_quantity, format_table
 from ..modeling_ftfv.configuration_ftfv import FTFVConfig
 from ..modeling_ftfv.cost import CostCounter, weight_bytes
 from .results import TASK, Results, model_index, results_table

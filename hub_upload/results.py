@@ -21,7 +21,8 @@ from pathlib import Path
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, parse_eval_result_entries
 
-from ..evaluation.scoring import Score, format_score, format_table, scores_from_dict
+from ..evaluation.formatting import format_table
+from ..evaluation.scores.scoring import Score, format_score, scores_from_dict
 
 
 TASK = "video-text-to-text"

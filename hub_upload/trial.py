@@ -71,7 +71,7 @@ def _answer_here(folder: Path, image: str, video: str, picture: Path | None) -> 
     processor = FTFVProcessor.from_pretrained(folder)
     if picture is not None:
         # matplotlib is slow to import, and a picture is not always asked for.
-        from ..evaluation.pictures import draw_kept_patches
+        from ..evaluation.pages.pictures import draw_kept_patches
 
         draw_kept_patches(model, processor, video, picture)
     return stranger.answer_both(VideoTextToTextPipeline(model=model, processor=processor), image, video)

@@ -118,14 +118,14 @@ def test_no_room_imports_upward_or_sideways():
         ("processing/processing_ftfv.py", "def late():\n    from ftfv.modeling_ftfv.modeling_ftfv import FTFVModel"),
         ("processing/processing_ftfv.py", "import peft"),
         ("processing/processing_ftfv.py", "from . import video_processing_ftfv"),
-        ("training/merge.py", "from ..evaluation.scoring import score"),
-        ("training/data/rows.py", "from ...evaluation.scoring import score"),
-        ("evaluation/scoring.py", "from ..training.data.rows import Row"),
+        ("training/merge.py", "from ..evaluation.scores.scoring import score"),
+        ("training/data/rows.py", "from ...evaluation.scores.scoring import score"),
+        ("evaluation/scores/scoring.py", "from ...training.data.rows import Row"),
         ("hub_upload/push.py", "from ..training.merge import merge"),
         ("hub_upload/push.py", "from .. import cli"),
         ("hub_upload/space/app.py", "import ftfv"),
         ("hub_upload/space/app.py", "from .answering import encode"),
-        ("hub_upload/space/app.py", "def late():\n    from ftfv.evaluation.scoring import score"),
+        ("hub_upload/space/app.py", "def late():\n    from ftfv.evaluation.scores.scoring import score"),
     ],
 )
 def test_a_wrong_import_is_found(path: str, source: str):
@@ -138,9 +138,9 @@ def test_a_wrong_import_is_found(path: str, source: str):
         ("modeling_ftfv/modeling_ftfv.py", "import math\nimport torch\nfrom .sampler_ftfv import FTFVTokenSampler"),
         ("training/merge.py", "import peft\nfrom ..modeling_ftfv.modeling_ftfv import FTFVModel"),
         ("training/data/rows.py", "from ...processing.processing_ftfv import FTFVProcessor\nfrom .files import write"),
-        ("hub_upload/push.py", "from ..evaluation.scoring import score"),
+        ("hub_upload/push.py", "from ..evaluation.scores.scoring import score"),
         ("hub_upload/space/app.py", "import gradio\nfrom answering import encode"),
-        ("ftfv/demo.py", "from .training.merge import merge\nfrom ftfv.evaluation.scoring import score"),
+        ("ftfv/demo.py", "from .training.merge import merge\nfrom ftfv.evaluation.scores.scoring import score"),
     ],
 )
 def test_a_right_import_is_let_through(path: str, source: str):

@@ -36,10 +36,11 @@ from typing import Any
 from transformers.image_utils import SizeDict
 
 from ftfv import FTFVConfig, FTFVForConditionalGeneration, FTFVProcessor
+from ftfv.evaluation.asking.encoded_rows import answer_encoded_rows, encode_rows
 from ftfv.evaluation.atomic_write import atomic_write
-from ftfv.evaluation.encoded_rows import answer_encoded_rows, encode_rows
-from ftfv.evaluation.plots import plot_accuracy_against_cost
-from ftfv.evaluation.scoring import NORMAL_QUANTILE, format_table
+from ftfv.evaluation.formatting import format_table
+from ftfv.evaluation.plots.accuracy import plot_accuracy_against_cost
+from ftfv.evaluation.scores.scoring import NORMAL_QUANTILE
 from ftfv.modeling_ftfv.cost import cost
 from ftfv.training.data.dataset_folder import read_rows
 from ftfv.training.data.frame_cache import cache_frames

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftfv.evaluation import asking
-from ftfv.evaluation.asking import Setting
+from ftfv.evaluation.asking import questions
+from ftfv.evaluation.asking.questions import Setting
 from ftfv.evaluation.benchmark_run import run_benchmark
 from ftfv.evaluation.benchmarks.own import OwnQuestions
 from tests.tiny import build_model, build_processor
@@ -91,14 +91,14 @@ def test_ten_thousand_questions_about_a_thousand_clips(model, tmp_path, monkeypa
     write_questions(tmp_path, 1000, 10)
     frames, memory, held = [], [], []
     model.model.vision_tower.register_forward_hook(lambda module, args, output: frames.append(len(args[0])))
-    answer = asking._answer
+    answer = questions._answer
 
     def watched(model: Any, processor: Any, questions: Any, *args: Any, **kwargs: Any) -> Any:
         held.append(len({id(media) for _, media in questions}))
         memory.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
         return answer(model, processor, questions, *args, **kwargs)
 
-    monkeypatch.setattr(asking, "_answer", watched)
+    monkeypatch.setattr(questions, "_answer", watched)
     settings = [Setting(), Setting(tokens_per_frame=2), Setting(shuffle_frames=True)]
     done = run(model, tmp_path, tmp_path / "out", settings)
 

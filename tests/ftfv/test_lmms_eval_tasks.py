@@ -22,9 +22,9 @@ import pytest
 import yaml
 
 import ftfv.lmms_eval_tasks
-from ftfv.evaluation.benchmark_scores import score_answers
 from ftfv.evaluation.benchmarks.benchmark import Answered, Question
 from ftfv.evaluation.benchmarks.registry import BENCHMARKS
+from ftfv.evaluation.scores.benchmark_scores import score_answers
 from ftfv.lmms_eval_tasks import __main__ as printing
 from ftfv.lmms_eval_tasks import video_bench_totals
 from tests.judge_server import running_judge

@@ -15,7 +15,7 @@
 
 import pytest
 
-from ftfv.evaluation.scoring import Score, scores_to_dict
+from ftfv.evaluation.scores.scoring import Score, scores_to_dict
 from ftfv.miniature_report import write_miniature_report
 
 

@@ -16,7 +16,7 @@
 import pytest
 import yaml
 
-from ftfv.evaluation.scoring import Score
+from ftfv.evaluation.scores.scoring import Score
 from ftfv.hub_upload.card import BaseModel, CardFacts, portable, render_card
 from ftfv.hub_upload.results import Results
 from ftfv.hub_upload.signature import is_untouched

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-from ftfv.evaluation.scoring import Score, scores_to_dict
+from ftfv.evaluation.scores.scoring import Score, scores_to_dict
 from ftfv.hub_upload.results import model_index, read_results, results_table
 
 

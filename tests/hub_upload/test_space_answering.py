@@ -26,7 +26,7 @@ import pytest
 import torch
 
 from ftfv import VideoTextToTextPipeline
-from ftfv.evaluation import kept_queries
+from ftfv.evaluation.pages import kept_queries
 from ftfv.modeling_ftfv.cost import cost
 from tests.test_house import ROOT, SPACE
 from tests.tiny import NUM_PATCHES, build_config, build_model, build_processor, write_video

@@ -38,13 +38,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 
-from ftfv.evaluation.benchmark_scores import score_answers, unit_values
 from ftfv.evaluation.benchmarks.benchmark import Answered, Benchmark, Question, Verdict
 from ftfv.evaluation.benchmarks.judge_protocol import messages_about
 from ftfv.evaluation.benchmarks.option_rules import lmms_eval_mmbench_prefetched, verdict
 from ftfv.evaluation.benchmarks.registry import BENCHMARKS
 from ftfv.evaluation.benchmarks.video_bench import LEVELS
-from ftfv.evaluation.lmms_eval_samples import read_samples, samples_by_question
+from ftfv.evaluation.scores.benchmark_scores import score_answers, unit_values
+from ftfv.evaluation.scores.lmms_eval_samples import read_samples, samples_by_question
 from tests import judge_server
 from tests.lmms_eval.toy_data import SAID, ToyData
 from tests.tiny import build_model, build_processor

@@ -18,9 +18,9 @@ import re
 
 import pytest
 
-from ftfv.evaluation.benchmark_scores import score_answers
 from ftfv.evaluation.benchmarks.benchmark import Answered, Question, Verdict
 from ftfv.evaluation.benchmarks.video_bench import VideoBench, official_video_bench
+from ftfv.evaluation.scores.benchmark_scores import score_answers
 
 
 def record(name, number=1, choices=None, **more):
