@@ -24,7 +24,8 @@ from typing import Any
 from ..modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from ..processing.processing_ftfv import FTFVProcessor
 from .asking.predictions import PredictionFile
-from .asking.questions import Setting, ask_questions
+from .asking.questions import ask_questions
+from .asking.setting import Setting
 from .benchmarks.benchmark import Answered, Benchmark, Question
 from .benchmarks.judge_protocol import Messages, messages_about
 from .judges.judging import JudgeError
@@ -77,7 +78,8 @@ def run_benchmark(
         model_origin (`Mapping[str, Any]`): What tells the model from others, in plain JSON types.
         load_model (`Callable`): Returns model and processor; called once, and only where something is to be asked.
         prompt (`Callable`, *optional*): From a question to the user's turn, the benchmark's own if not given. One's
-            own comes without the benchmark's system message and beginning of the answer.
+            own comes without the benchmark's system message and beginning of the answer; options are ranked behind
+            the benchmark's nevertheless.
         judge (`Judge`, *optional*): Has answers judged.
         batch_size (`int`, *optional*, defaults to 16): Questions that are generated together.
         seed (`int`, *optional*, defaults to 0): Of shuffled and random frames, random token samplers and intervals.
@@ -95,13 +97,14 @@ def run_benchmark(
         "max_new_tokens": benchmark.max_new_tokens,
     }
     prompt = prompt or benchmark.prompt
+    ranked_by = [text for text in map(benchmark.ranking_prompt, questions) if text is not None]
     described = {
         "title": benchmark.title,
         "rules": list(benchmark.rules),
         "questions": len(questions),
         "media": len({question.media for question in questions}),
         "questions_sha256": _hash([_describe(question) for question in questions]),
-        "prompts_sha256": _hash([asking["system"], asking["response_prefix"], *map(prompt, questions)]),
+        "prompts_sha256": _hash([asking["system"], asking["response_prefix"], *map(prompt, questions), *ranked_by]),
         "prompt_example": prompt(questions[0]) if questions else "",
         **asking,
     }
@@ -134,6 +137,7 @@ def run_benchmark(
             questions,
             prompt,
             settings,
+            ranking_prompt=benchmark.ranking_prompt,
             **asking,
             batch_size=batch_size,
             seed=seed,

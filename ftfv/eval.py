@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
-    from .evaluation.asking.questions import Setting
+    from .evaluation.asking.setting import Setting
     from .evaluation.benchmark_run import Judge
     from .evaluation.benchmarks.benchmark import Question
 
@@ -290,7 +290,7 @@ def make_settings(args: argparse.Namespace, has_videos: bool) -> "list[Setting]"
     Raises:
         ValueError: a value is of a wrong type, or answers that are there already are to be given in another way.
     """
-    from .evaluation.asking.questions import Setting
+    from .evaluation.asking.setting import Setting
 
     if args.lmms_eval_samples is not None:
         asked = [name for name in SWEPT if getattr(args, name) is not None]

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-from .evaluation.asking.questions import Setting
+from .evaluation.asking.setting import Setting
 from .evaluation.atomic_write import atomic_write
 from .evaluation.benchmark_run import BenchmarkRun
 from .evaluation.benchmarks.benchmark import Benchmark

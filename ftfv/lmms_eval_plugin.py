@@ -35,7 +35,10 @@ from lmms_eval.api.model import lmms
 from lmms_eval.models.registry_v2 import ModelManifest
 from PIL import Image
 
-from .evaluation.asking.questions import Setting, ask_questions
+from .evaluation.asking.batches import see_batches
+from .evaluation.asking.questions import ask_questions
+from .evaluation.asking.ranking import rank_options
+from .evaluation.asking.setting import Setting
 from .evaluation.benchmarks.benchmark import Question
 from .model_folder import check_model_folder
 from .modeling_ftfv.configuration_ftfv import TOKEN_SAMPLERS
@@ -172,14 +175,80 @@ class FTFV(lmms):
                         answers[number] = _until(answered.text, requests[number].args[1].get("until"))
         return answers
 
-    def loglikelihood(self, requests: Sequence[Instance]) -> NoReturn:
-        raise NotImplementedError(
-            "FTFV gives no log-likelihood of whole options, which this task ranks them by; choose a task that reads "
-            "an answer, such as seedbench for seedbench_ppl."
-        )
+    def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
+        """
+        How unlikely texts are as answers, for tasks that rank options by it, such as `seedbench_ppl`.
+
+        Args:
+            requests (`Sequence[Instance]`): With `args` of prompt, answer (or a function that makes it of a document),
+                `doc_to_visual`, number of the document, task and split. White space around an answer is left out: it
+                would separate it from a prompt without turns.
+
+        Returns:
+            `list[tuple[float, bool]]`: For each request, in their order, the mean loss of the answer's tokens, as
+            lmms-eval takes the option of the least, and whether greedy decoding gives this answer.
+
+        Raises:
+            FileNotFoundError: a video is missing.
+            ValueError: a request has no video or image, or an answer is empty or has unknown tokens.
+        """
+        results = [(0.0, False)] * len(requests)
+        with tempfile.TemporaryDirectory() as folder:
+            grouped = self._with_options(requests, Path(folder))
+            batches = see_batches(
+                self.model,
+                self.processor,
+                [question for question, _ in grouped.values()],
+                [self.setting],
+                batch_size=self.batch_size,
+                progress=self.rank == 0,
+            )
+            for _, setting, batch in batches:
+                for question, seen in batch:
+                    ranked = rank_options(
+                        self.model,
+                        self.processor,
+                        question,
+                        seen,
+                        setting,
+                        question.question,
+                        batch_size=self.batch_size,
+                    )
+                    if ranked is None:
+                        raise ValueError(
+                            f"One of the options {list(question.options)} of {question.task} is empty, or has tokens "
+                            "that the tokenizer does not know; expected text that it can write. Choose a task that "
+                            "reads an answer instead, such as seedbench for seedbench_ppl."
+                        )
+                    _, numbers = grouped[question.id]
+                    for number, option in zip(numbers, ranked, strict=True):
+                        results[number] = (-option.log_prob, option.is_greedy)
+        return results
 
     def generate_until_multi_round(self, requests: Sequence[Instance]) -> NoReturn:
         raise NotImplementedError("FTFV answers single questions; choose a task without several rounds.")
+
+    def _with_options(self, requests: Sequence[Instance], folder: Path) -> dict[str, tuple[Question, list[int]]]:
+        """Requests about answers to the same prompt as one question by its id, with their numbers."""
+        same: dict[tuple[str, str, int, str], list[int]] = {}
+        for number, request in enumerate(requests):
+            if len(request.args) == 2:
+                raise ValueError(
+                    "A request asks for the likelihood of an option without prompt and video or image, which the "
+                    "metric acc_mutual_info needs; expected a task without it."
+                )
+            prompt, _, _, doc_id, task, split = request.args
+            same.setdefault((task, split, doc_id, prompt), []).append(number)
+        grouped = {}
+        for index, ((task, split, doc_id, prompt), numbers) in enumerate(same.items()):
+            document = self.task_dict[task][split][doc_id]
+            _, _, doc_to_visual, *_ = requests[numbers[0]].args
+            answers = [requests[number].args[1] for number in numbers]
+            options = tuple((answer if isinstance(answer, str) else answer(document)).strip() for answer in answers)
+            media = _media(doc_to_visual(document), folder, f"Document {doc_id} of {task}")
+            question = Question(id=str(index), task=task, question=prompt, answer="", options=options, **media)
+            grouped[question.id] = question, numbers
+        return grouped
 
     def _length(self, options: Mapping[str, Any], where: str) -> int:
         """Longest answer that a request asks for."""

@@ -74,7 +74,11 @@ class PredictionFile:
             read = [line for line in lines if line.get("unreadable") is None]
             self.answers = {
                 line["id"]: Answered(
-                    by_id[line["id"]], line["text"], line.get("letter_log_probs"), unreadable=line.get("unreadable")
+                    by_id[line["id"]],
+                    line["text"],
+                    line.get("letter_log_probs"),
+                    line.get("unreadable"),
+                    option_log_probs=line.get("option_log_probs"),
                 )
                 for line in read
                 if line["id"] in by_id
@@ -102,6 +106,8 @@ class PredictionFile:
             record: dict[str, Any] = {"id": answered.question.id, "text": answered.text}
             if answered.letter_log_probs is not None:
                 record["letter_log_probs"] = dict(answered.letter_log_probs)
+            if answered.option_log_probs is not None:
+                record["option_log_probs"] = dict(answered.option_log_probs)
             if answered.unreadable is not None:
                 record["unreadable"] = answered.unreadable
             lines.append(_line(record))

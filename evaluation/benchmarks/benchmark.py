@@ -79,6 +79,9 @@ class Answered:
         unreadable (`str`, *optional*): Why video or image could not be read, so that the model was not asked. Such an
             answer is wrong by every rule.
         reply (`str`, *optional*): What a judge said about it; None where none was asked.
+        option_log_probs (`Mapping[str, float]`, *optional*): By the options' letters, how likely the model finds their
+            texts as its answer: the mean of their tokens' log probabilities. None where the benchmark does not rank
+            them, or the tokenizer cannot write one.
     """
 
     question: Question
@@ -86,6 +89,7 @@ class Answered:
     letter_log_probs: Mapping[str, float] | None = None
     unreadable: str | None = None
     reply: str | None = None
+    option_log_probs: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,10 @@ class Benchmark(ABC):
     @abstractmethod
     def prompt(self, question: Question) -> str:
         """Text of the user's turn."""
+
+    def ranking_prompt(self, question: Question) -> str | None:
+        """Text of the user's turn behind which options are ranked by their likelihood, where the benchmark does so."""
+        return None
 
     def judge_messages(self, answered: Answered) -> list[dict[str, str]] | None:
         """The conversation by which the benchmark asks a judge, where it has one of its own."""

@@ -17,12 +17,13 @@ Rules that say which option an answer to a multiple-choice question means.
 Sources: MVBench's own check, `check_ans` in `video_chat2/mvbench.ipynb` of OpenGVLab/Ask-Anything; MMBench's own
 matching, `vlmeval/utils/matching_util.py` of open-compass/VLMEvalKit; and what lmms-eval 0.7.3 does, in
 `tasks/mvbench/utils.py`, `tasks/mmbench/mmbench_evals.py` (static evaluation), `tasks/_task_utils/mcq_extract.py` and
-`tasks/seedbench/utils.py` of EvolvingLMMs-Lab/lmms-eval. `strict` and `likelihood` are FTFV's.
+`tasks/seedbench/utils.py` of EvolvingLMMs-Lab/lmms-eval; SEED-Bench's own choice, `eval.py` of AILab-CVC/SEED-Bench.
+`strict` and `likelihood` are FTFV's.
 """
 
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .benchmark import Answered, Question, Verdict
 from .judge_protocol import parse_option
@@ -100,10 +101,13 @@ def likelihood(answered: Answered) -> Verdict | None:
     Right if the right option's letter is the likeliest of the letters as the first token; the earliest of equals. None
     where there are no log probabilities.
     """
-    log_probs = answered.letter_log_probs
+    return _likeliest(answered.question, answered.letter_log_probs)
+
+
+def _likeliest(question: Question, log_probs: Mapping[str, float] | None) -> Verdict | None:
     if not log_probs:
         return None
-    return verdict(answered.question, max(sorted(log_probs), key=log_probs.__getitem__))
+    return verdict(question, max(sorted(log_probs), key=log_probs.__getitem__))
 
 
 # MVBench
@@ -281,6 +285,15 @@ def lmms_eval_mmbench(answered: Answered) -> Verdict:
 
 
 # SEED-Bench
+
+
+def official_seed_bench(answered: Answered) -> Verdict | None:
+    """
+    SEED-Bench's own choice: the option whose text is the likeliest answer, by the mean of its tokens' log
+    probabilities; the earliest of equals. What the model said is not looked at. None where options were not ranked, as
+    for answers from elsewhere.
+    """
+    return _likeliest(answered.question, answered.option_log_probs)
 
 
 def lmms_eval_seed_bench(answered: Answered) -> Verdict:

@@ -14,16 +14,17 @@
 """
 SEED-Bench, its questions about images: multiple choice in nine dimensions.
 
-Source: `SEED-Bench.json` of the dataset AILab-CVC/SEED-Bench; prompt and first column as in `tasks/seedbench` of
-EvolvingLMMs-Lab/lmms-eval. The paper does not say how it chose an option; SEED-Bench's own `eval.py` takes the option
-whose text is the likeliest, which is not what the column `likelihood` is: that is by the options' letters.
+Source: `SEED-Bench.json` of the dataset AILab-CVC/SEED-Bench; `eval.py` and the interfaces of models in the repository
+of that name, which do not ask for a letter but take the option whose text is the likeliest answer; and, for the prompt
+that asks for a letter, `tasks/seedbench` of EvolvingLMMs-Lab/lmms-eval. The paper does not say how it chose an option;
+its figures of other models are those of SEED-Bench's leaderboard.
 """
 
 from pathlib import Path
 from typing import Any
 
 from .benchmark import Benchmark, Question, Total
-from .option_rules import likelihood, lmms_eval_seed_bench, strict
+from .option_rules import likelihood, lmms_eval_seed_bench, official_seed_bench, strict
 from .reading import field, first_existing, read_json, records, require_media
 
 
@@ -50,15 +51,20 @@ SUFFIXES = ("", ".jpg", ".png")
 
 class SeedBench(Benchmark):
     """
-    Columns: lmms-eval's rule (the first character, which the paper's protocol may not have been), [`strict`], and the
-    likeliest letter. The total is the share of right answers over all questions.
+    Columns: the option whose text is the likeliest; lmms-eval's rule (the first character) and [`strict`], of the
+    answer to lmms-eval's prompt; and the likeliest letter. The total is the share of right answers over all questions.
     """
 
     name = "seed_bench"
     title = "SEED-Bench (image)"
     hub_id = "AILab-CVC/SEED-Bench"
     tasks = tuple(DIMENSIONS.values())
-    rules = {"lmms_eval": lmms_eval_seed_bench, "strict": strict, "likelihood": likelihood}
+    rules = {
+        "official": official_seed_bench,
+        "lmms_eval": lmms_eval_seed_bench,
+        "strict": strict,
+        "likelihood": likelihood,
+    }
     totals = {"SEED^I": Total()}
 
     def read(self, folder: Path) -> list[Question]:
@@ -81,6 +87,10 @@ class SeedBench(Benchmark):
         return "\n".join(
             [question.question, *options, "Answer with the option's letter from the given choices directly."]
         )
+
+    def ranking_prompt(self, question: Question) -> str:
+        """The prompt of SEED-Bench's own interfaces, which does not name the options."""
+        return f"Question: {question.question}\nAnswer:"
 
 
 def read_question(folder: Path, record: Any, place: str) -> Question:

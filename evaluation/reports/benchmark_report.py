@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..asking.questions import Setting
+from ..asking.setting import Setting
 from ..formatting import MISSING, format_table
 from ..scores.benchmark_scores import Column, Figure, columns_from_dict
 from ..scores.measured import Measured
@@ -34,7 +34,7 @@ PAPER_COLUMNS: Mapping[str, tuple[str, tuple[str, ...], str]] = {
     "Ehub": ("lvlm_ehub", ("official",), "Ehub"),
     "MMB": ("mmbench_en", ("official",), "MMB"),
     "MMB-CN": ("mmbench_cn", ("official",), "MMB^CN"),
-    "SEED-I": ("seed_bench", ("lmms_eval",), "SEED^I"),
+    "SEED-I": ("seed_bench", ("official", "lmms_eval"), "SEED^I"),
     **{f"{title} Acc": (name, ("judge",), "Acc") for name, title in VIDEO_QA.items()},
     **{f"{title} Score": (name, ("judge_score",), "Acc") for name, title in VIDEO_QA.items()},
     **{f"Video-Bench {level}": ("video_bench", ("official", "strict"), level) for level in LEVELS},

@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ftfv.evaluation.asking import questions
-from ftfv.evaluation.asking.questions import Setting
+from ftfv.evaluation.asking.setting import Setting
 from ftfv.evaluation.benchmark_run import run_benchmark
 from ftfv.evaluation.benchmarks.own import OwnQuestions
+from ftfv.evaluation.benchmarks.seed_bench import SeedBench
 from tests.tiny import build_model, build_processor
 
 
@@ -84,6 +86,38 @@ def test_an_error_keeps_the_answers_before_it(model, tmp_path):
     done = run(model, tmp_path, tmp_path / "out", [Setting()], batch_size=2, count_unreadable=True)
     assert done.document["settings"]["default"]["unreadable"] == 2
     assert [answered.unreadable is None for answered in done.answers[Setting()]] == [True, True, False] * 2
+
+
+def test_options_are_ranked_and_kept_where_the_benchmark_does_so(model, tmp_path):
+    (tmp_path / "SEED-Bench-image").mkdir()
+    records = []
+    for number, choices in enumerate((("left", "right", "red", "blue"), ("circle", "square", "xylophone", "two"))):
+        pixels = np.random.default_rng(number).integers(0, 256, (42, 42, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"SEED-Bench-image/{number}.png")
+        record = {"data_id": f"{number}", "data_type": "image", "question": "what moves ?", "question_id": f"{number}"}
+        named = {f"choice_{letter}": choice for letter, choice in zip("abcd", choices, strict=True)}
+        records.append({**record, **named, "question_type_id": 1, "answer": "B"})
+    (tmp_path / "SEED-Bench.json").write_text(json.dumps({"questions": records}))
+    benchmark = SeedBench()
+    benchmark.max_new_tokens = 2
+
+    def run_seed_bench(load_model: Any) -> Any:
+        read = benchmark.read(tmp_path)
+        return run_benchmark(
+            benchmark, read, [Setting()], tmp_path / "out", model_origin=ORIGIN, load_model=load_model
+        )
+
+    first = run_seed_bench(lambda: (model, build_processor()))
+    ranked, unwritten = first.answers[Setting()]
+    assert list(ranked.option_log_probs) == list("ABCD")
+    likeliest = max("ABCD", key=ranked.option_log_probs.__getitem__)
+    official = first.document["settings"]["default"]["columns"]["official"]
+    assert official["totals"]["SEED^I"]["value"] == float(likeliest == "B")
+    # The tokenizer does not know the word xylophone.
+    assert unwritten.option_log_probs is None
+    assert (official["totals"]["SEED^I"]["count"], official["not_counted"]) == (1, 1)
+
+    assert run_seed_bench(lambda: pytest.fail("asked again")).document == first.document
 
 
 @pytest.mark.slow

@@ -169,7 +169,7 @@ def test_every_benchmark_in_its_own_format(saved_folder, tmp_path, capsys, judge
     assert columns == {
         **dict.fromkeys(("activitynet_qa", "msrvtt_qa", "msvd_qa"), open_answers),
         **dict.fromkeys(("mmbench_cn", "mmbench_en", "mvbench"), [*options, "lmms_eval"]),
-        "seed_bench": ["lmms_eval", "strict"],
+        "seed_bench": ["official", "lmms_eval", "strict"],
         "video_bench": options,
     }
     rows = [

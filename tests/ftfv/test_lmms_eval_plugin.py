@@ -18,6 +18,7 @@ import tomllib
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from transformers import pipeline
 
@@ -63,6 +64,30 @@ def request(doc_id, prompt=QUESTIONS[0], **options):
     return Instance(
         (prompt, {**GREEDY, "max_new_tokens": 6, **options}, lambda document: document, doc_id, "toy", "test")
     )
+
+
+def option_request(doc_id, option, prompt=QUESTIONS[0]):
+    return Instance((prompt, option, lambda document: document, doc_id, "toy", "test"))
+
+
+def loss_of(plugged, prompt, video, option):
+    """The loss that the model itself gives for the option's tokens, from the file."""
+    chat = [
+        {"role": "user", "content": [{"type": "video", "video": str(video)}, {"type": "text", "text": prompt}]},
+        {"role": "assistant", "content": [{"type": "text", "text": option}]},
+    ]
+    inputs = plugged.processor.apply_chat_template(
+        chat,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+        continue_final_message=True,
+        processor_kwargs={"tokens_per_frame": 3, "num_frames": 4},
+    )
+    labels = inputs["input_ids"].clone()
+    labels[:, : -len(option.split())] = -100
+    with torch.no_grad():
+        return plugged.model(**inputs, labels=labels).loss.item()
 
 
 def picture(seed):
@@ -184,8 +209,38 @@ def test_a_missing_video_is_an_error(load, tmp_path):
 
 
 def test_other_kinds_of_requests_are_refused(load):
-    model = load()
-    with pytest.raises(NotImplementedError, match="seedbench for seedbench_ppl"):
-        model.loglikelihood([])
     with pytest.raises(NotImplementedError, match="several rounds"):
-        model.generate_until_multi_round([])
+        load().generate_until_multi_round([])
+
+
+def test_options_are_ranked_and_each_clip_is_encoded_once(load, encoded, clip, tmp_path):
+    other = write_video(tmp_path / "other.mp4", build_frames(9)[::-1])
+    model = load([[clip], [other]], tokens_per_frame=3, num_frames=4)
+    options = ("left", "red circle", "the circle moves right")
+    # As lmms-eval asks: every option of a document, behind a space; then the same documents with another prompt.
+    asked = [(doc_id, prompt, option) for prompt in QUESTIONS[:2] for doc_id in (0, 1) for option in options]
+    results = model.loglikelihood([option_request(doc_id, f" {option}", prompt) for doc_id, prompt, option in asked])
+    assert encoded == [4, 4]
+
+    expected = [loss_of(model, prompt, (clip, other)[doc_id], option) for doc_id, prompt, option in asked]
+    assert [loss for loss, _ in results] == pytest.approx(expected, abs=2e-5)
+    assert len({round(loss, 4) for loss, _ in results}) == len(asked)
+    assert all(type(is_greedy) is bool for _, is_greedy in results)
+    assert model.loglikelihood([]) == []
+    [by_function] = model.loglikelihood([option_request(1, lambda document: "red circle", QUESTIONS[1])])
+    assert by_function == pytest.approx(results[10], abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("requests", "message"),
+    [
+        (lambda: [option_request(0, "")], "One of the options [''] of toy is empty, or has tokens"),
+        (lambda: [option_request(0, "xylophone")], "One of the options ['xylophone'] of toy is empty, or has tokens"),
+        (lambda: [Instance(("", "left"))], "A request asks for the likelihood of an option without prompt"),
+        (lambda: [option_request(1, "left")], "Document 1 of toy has neither video nor image"),
+    ],
+)
+def test_options_that_cannot_be_ranked(load, clip, requests, message):
+    with pytest.raises(ValueError) as raised:
+        load([[clip], []]).loglikelihood(requests())
+    assert str(raised.value).startswith(message)

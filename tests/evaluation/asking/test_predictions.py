@@ -28,7 +28,7 @@ def test_answers_come_back_from_the_file(tmp_path: Path):
     path = tmp_path / "folder" / "default.jsonl"
     answers = [
         Answered(QUESTIONS[0], "left\nright é\x1e", {"A": -0.5, "B": -1.25}),
-        Answered(QUESTIONS[1], ""),
+        Answered(QUESTIONS[1], "", option_log_probs={"A": -2.5, "B": -1.125}),
         Answered(QUESTIONS[2], "", unreadable="no video"),
     ]
     file = PredictionFile(path, ORIGIN, QUESTIONS)

@@ -20,8 +20,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ftfv.evaluation.asking.questions import LetterTokens, Setting, ask_questions, batch_questions
+from ftfv.evaluation.asking.questions import ask_questions
 from ftfv.evaluation.asking.rows import answer_rows, shuffled_order
+from ftfv.evaluation.asking.setting import Setting
 from ftfv.evaluation.benchmarks.benchmark import Answered, Question
 from tests.tiny import NUM_QUERIES, build_llama_tokenizer, build_model, build_processor
 
@@ -216,11 +217,6 @@ def test_log_probabilities_of_letters_are_those_of_the_next_token(media):
     assert log_probs("") is None
 
 
-def test_letters_that_the_tokenizer_does_not_know_have_no_log_probabilities(processor):
-    assert LetterTokens(processor).ids("AB") is None
-    assert LetterTokens(processor).ids("") is None
-
-
 def test_a_question_about_nothing_is_asked_as_it_is(model, processor, questions):
     text = Question("text", "words", QUESTIONS[1], "left")
     alone = texts(ask(model, processor, [text], [Setting()])[Setting()])
@@ -230,19 +226,6 @@ def test_a_question_about_nothing_is_asked_as_it_is(model, processor, questions)
     assert alone == {"text": expected.answer}
     among = texts(ask(model, processor, [questions[0], text], [Setting()])[Setting()])
     assert among["text"] == expected.answer
-
-
-def test_questions_about_the_same_media_follow_each_other(questions):
-    batches = batch_questions(questions, 4)
-    assert [[question.id for question in batch] for batch in batches] == [
-        ["08", "18", "28", "03"],
-        ["13", "23", "012", "112"],
-        ["212", "picture"],
-    ]
-    with pytest.raises(ValueError, match="Two questions have the id '08'"):
-        batch_questions([questions[0], questions[0]], 4)
-    with pytest.raises(ValueError, match="`batch_size` is 0; expected at least 1"):
-        batch_questions(questions, 0)
 
 
 def test_files_that_cannot_be_read_stop_or_are_counted(model, processor, media, tmp_path):
@@ -260,26 +243,3 @@ def test_files_that_cannot_be_read_stop_or_are_counted(model, processor, media, 
     assert answers["1"].unreadable is None
     assert answers["1"].text
     assert "gone.mp4" in answers["2"].unreadable
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        (Setting(tokens_per_frame=17), "`tokens_per_frame` is 17; expected 1 to 16"),
-        (Setting(num_frames=0), "`num_frames` is 0; expected at least 1"),
-        (Setting(frame_size=40), "`frame_size` is 40; expected a multiple of the vision tower's patch size, 7"),
-        (Setting(token_order="random"), "`token_order` is 'random'; expected one of response, query"),
-        (Setting(token_sampler="best"), "`token_sampler` is 'best'; expected one of weighted"),
-        (Setting(token_sampler="none", tokens_per_frame=4), "which keeps all 16; leave one of them out"),
-    ],
-)
-def test_settings_that_the_model_cannot_do(model, processor, questions, setting, message):
-    with pytest.raises(ValueError, match=message):
-        ask(model, processor, questions[:1], [setting])
-
-
-def test_names_of_settings():
-    assert Setting().name == "default"
-    assert Setting(4, token_sampler="random", shuffle_frames=True).name == (
-        "tokens_per_frame=4,token_sampler=random,shuffle_frames"
-    )

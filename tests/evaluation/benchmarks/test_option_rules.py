@@ -13,6 +13,8 @@
 # limitations under the License.
 """What each rule makes of the same answers to a multiple-choice question."""
 
+from dataclasses import replace
+
 import pytest
 
 from ftfv.evaluation.benchmarks.benchmark import Answered, Question, Verdict
@@ -23,6 +25,7 @@ from ftfv.evaluation.benchmarks.option_rules import (
     lmms_eval_seed_bench,
     official_mmbench,
     official_mvbench,
+    official_seed_bench,
     strict,
 )
 
@@ -79,6 +82,22 @@ RULES = (strict, official_mvbench, lmms_eval_mvbench, official_mmbench, lmms_eva
 @pytest.mark.parametrize("text", ANSWERS)
 def test_every_rule_has_a_verdict_on_every_answer(text, column):
     assert RULES[column](answered(text)) == ANSWERS[text][column]
+
+
+@pytest.mark.parametrize(
+    ("log_probs", "verdict"),
+    [
+        ({"A": -2.0, "B": -1.0, "C": -1.5, "D": -3.0}, RIGHT),
+        ({"A": -0.5, "B": -1.0, "C": -1.5, "D": -3.0}, WRONG),
+        # The earliest of equals.
+        ({"A": -1.0, "B": -1.0, "C": -1.5, "D": -3.0}, WRONG),
+        ({"A": -2.0, "B": -1.0, "C": -1.0, "D": -3.0}, RIGHT),
+        (None, None),
+    ],
+)
+def test_seed_bench_takes_the_likeliest_option_whatever_was_said(log_probs, verdict):
+    for text in ("A", "B", "", "("):
+        assert official_seed_bench(replace(answered(text), option_log_probs=log_probs)) == verdict
 
 
 def test_no_answer_is_dropped_but_lmms_eval_s_empty_ones():

@@ -70,8 +70,10 @@ def test_questions_about_images_are_read(folder):
     )
 
 
-def test_the_first_column_is_lmms_eval_s():
-    assert list(SeedBench.rules) == ["lmms_eval", "strict", "likelihood"]
+def test_the_first_column_ranks_the_options_texts(folder):
+    assert list(SeedBench.rules) == ["official", "lmms_eval", "strict", "likelihood"]
+    [towels, _] = SeedBench().read(folder)
+    assert SeedBench().ranking_prompt(towels) == "Question: How many towels are in the image?\nAnswer:"
     assert list(SeedBench.totals) == ["SEED^I"]
     assert len(SeedBench.tasks) == 9
 

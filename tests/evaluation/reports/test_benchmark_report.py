@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ftfv.evaluation.asking.questions import Setting
+from ftfv.evaluation.asking.setting import Setting
 from ftfv.evaluation.reports.benchmark_report import (
     label,
     main_column,
