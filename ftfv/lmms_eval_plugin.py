@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 
 import torch
 from accelerate import Accelerator
-from lmms_eval.api.instance import Instance
+from lmms_eval.api.instance import GenerationResult, Instance
 from lmms_eval.api.model import lmms
 from lmms_eval.models.registry_v2 import ModelManifest
 from PIL import Image
@@ -175,7 +175,7 @@ class FTFV(lmms):
                         answers[number] = _until(answered.text, requests[number].args[1].get("until"))
         return answers
 
-    def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: Sequence[Instance]) -> list[GenerationResult]:
         """
         How unlikely texts are as answers, for tasks that rank options by it, such as `seedbench_ppl`.
 
@@ -185,14 +185,14 @@ class FTFV(lmms):
                 would separate it from a prompt without turns.
 
         Returns:
-            `list[tuple[float, bool]]`: For each request, in their order, the mean loss of the answer's tokens, as
-            lmms-eval takes the option of the least, and whether greedy decoding gives this answer.
+            `list[GenerationResult]`: For each request, in their order, as its `text` the mean loss of the answer's
+            tokens, as lmms-eval takes the option of the least, and whether greedy decoding gives this answer.
 
         Raises:
             FileNotFoundError: a video is missing.
             ValueError: a request has no video or image, or an answer is empty or has unknown tokens.
         """
-        results = [(0.0, False)] * len(requests)
+        results = [GenerationResult("")] * len(requests)
         with tempfile.TemporaryDirectory() as folder:
             grouped = self._with_options(requests, Path(folder))
             batches = see_batches(
@@ -222,7 +222,8 @@ class FTFV(lmms):
                         )
                     _, numbers = grouped[question.id]
                     for number, option in zip(numbers, ranked, strict=True):
-                        results[number] = (-option.log_prob, option.is_greedy)
+                        # Not wrapped, lmms-eval 0.7.3 would make a text of the two.
+                        results[number] = GenerationResult((-option.log_prob, option.is_greedy))
         return results
 
     def generate_until_multi_round(self, requests: Sequence[Instance]) -> NoReturn:

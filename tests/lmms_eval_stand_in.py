@@ -33,6 +33,12 @@ class Instance:
     args: tuple
 
 
+@dataclass
+class GenerationResult:
+    text: Any
+    token_counts: Any = None
+
+
 class lmms:  # noqa: N801
     def __init__(self) -> None:
         self.rank, self.task_dict = 0, {}
@@ -49,7 +55,7 @@ def import_with_stand_in(monkeypatch: pytest.MonkeyPatch, name: str) -> ModuleTy
     contents = {
         "lmms_eval": {},
         "lmms_eval.api": {},
-        "lmms_eval.api.instance": {"Instance": Instance},
+        "lmms_eval.api.instance": {"GenerationResult": GenerationResult, "Instance": Instance},
         "lmms_eval.api.model": {"lmms": lmms},
         "lmms_eval.api.task": {"ConfigurableTask": ConfigurableTask},
         "lmms_eval.models": {},

@@ -219,7 +219,8 @@ def test_options_are_ranked_and_each_clip_is_encoded_once(load, encoded, clip, t
     options = ("left", "red circle", "the circle moves right")
     # As lmms-eval asks: every option of a document, behind a space; then the same documents with another prompt.
     asked = [(doc_id, prompt, option) for prompt in QUESTIONS[:2] for doc_id in (0, 1) for option in options]
-    results = model.loglikelihood([option_request(doc_id, f" {option}", prompt) for doc_id, prompt, option in asked])
+    requests = [option_request(doc_id, f" {option}", prompt) for doc_id, prompt, option in asked]
+    results = [result.text for result in model.loglikelihood(requests)]
     assert encoded == [4, 4]
 
     expected = [loss_of(model, prompt, (clip, other)[doc_id], option) for doc_id, prompt, option in asked]
@@ -228,7 +229,7 @@ def test_options_are_ranked_and_each_clip_is_encoded_once(load, encoded, clip, t
     assert all(type(is_greedy) is bool for _, is_greedy in results)
     assert model.loglikelihood([]) == []
     [by_function] = model.loglikelihood([option_request(1, lambda document: "red circle", QUESTIONS[1])])
-    assert by_function == pytest.approx(results[10], abs=2e-5)
+    assert by_function.text == pytest.approx(results[10], abs=2e-5)
 
 
 @pytest.mark.parametrize(

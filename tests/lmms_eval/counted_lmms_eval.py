@@ -26,12 +26,12 @@ from typing import Any
 
 from lmms_eval.cli.dispatch import main
 
-from ftfv.evaluation.asking import questions
+from ftfv.evaluation.asking import batches
 from ftfv.modeling_ftfv.modeling_ftfv import FTFVModel
 
 
 counts: Counter[str] = Counter()
-encode_media, encode_frames = questions.encode_media, FTFVModel.encode_frames
+encode_media, encode_frames = batches.encode_media, FTFVModel.encode_frames
 asking_task = ""
 
 
@@ -47,7 +47,7 @@ def counted_encode_frames(*args: Any, **kwargs: Any) -> Any:
 
 
 if __name__ == "__main__":
-    questions.encode_media, FTFVModel.encode_frames = noted_encode_media, counted_encode_frames
+    batches.encode_media, FTFVModel.encode_frames = noted_encode_media, counted_encode_frames
     path = Path(sys.argv.pop(1))
     try:
         main()

@@ -38,6 +38,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 
+from ftfv import FTFVForConditionalGeneration, FTFVProcessor
+from ftfv.evaluation.asking.questions import ask_questions
+from ftfv.evaluation.asking.setting import Setting
 from ftfv.evaluation.benchmarks.benchmark import Answered, Benchmark, Question, Verdict
 from ftfv.evaluation.benchmarks.judge_protocol import messages_about
 from ftfv.evaluation.benchmarks.option_rules import lmms_eval_mmbench_prefetched, verdict
@@ -56,6 +59,9 @@ VERSION = "0.7.3"
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>")
 # Sums in another order.
 TOLERANCE = 1e-9
+# Losses in other batches.
+RANKING_TOLERANCE = 1e-4
+RANKING_TASK = "seedbench_ppl"
 VIDEO_BENCH_TASKS = [f"video_bench_{name.lower().replace('-', '_')}" for name in BENCHMARKS["video_bench"].tasks]
 VIDEO_BENCH_GROUPS = {"exclusive": "Exc", "prior": "Prior", "decision": "Dec"}
 
@@ -188,7 +194,7 @@ def run_lmms_eval(python: Path, work: Path, data: ToyData, judge_url: str) -> No
         "OPENAI_API_KEY": "none",
     }
     tasks = ("mvbench", "activitynetqa", "msvd_qa", "msrvtt_qa", "video_bench")
-    tasks += ("mmbench_en_dev", "mmbench_en_dev_static", "mmbench_cn_dev", "seedbench")
+    tasks += ("mmbench_en_dev", "mmbench_en_dev_static", "mmbench_cn_dev", "seedbench", RANKING_TASK)
     command = [str(python), str(HERE / "counted_lmms_eval.py"), str(work / "counts.json")]
     command += ["--model", "ftfv", "--model_args", f"pretrained={work / 'model'},tokens_per_frame=3"]
     command += ["--tasks", ",".join(tasks), "--include_path", include_path, "--batch_size", "8", "--device", "cpu"]
@@ -205,11 +211,14 @@ def report(work: Path, data: ToyData) -> int:
     """Prints a line for each figure and each count; 1 if any differs."""
     [path] = result_files(work)
     results = json.loads(path.read_text(encoding="utf-8"))["results"]
+    [ranked] = (work / "results").rglob(f"*_samples_{RANKING_TASK}.jsonl")
+    # Its samples are likelihoods and no answers.
+    ranked.rename(work / f"{RANKING_TASK}.jsonl")
     samples = read_samples(work / "results")
     counts = json.loads((work / "counts.json").read_text(encoding="utf-8"))
     answers = {task: answered_of(task, data, samples[task]) for task in samples}
     wrong = 0
-    for comparison in compare_scores(results, answers, samples):
+    for comparison in [*compare_scores(results, answers, samples), compare_ranking(work, data)]:
         wrong += not comparison.agrees
         line(
             comparison.agrees,
@@ -229,8 +238,10 @@ def report(work: Path, data: ToyData) -> int:
             count == expected,
             f"{', '.join(tasks)}: {count} calls of the encoder, {expected} videos or images, {asked} questions",
         )
+    wrong += counts[RANKING_TASK] != counts["seedbench"]
+    line(counts[RANKING_TASK] == counts["seedbench"], f"{RANKING_TASK}: {counts[RANKING_TASK]} calls of the encoder")
     said = {sample["prediction"] for rows in samples.values() for sample in rows}
-    line(not wrong, f"{len(samples)} tasks, {len(said)} different answers; {wrong} figures differ")
+    line(not wrong, f"{len(samples) + 1} tasks, {len(said)} different answers; {wrong} figures differ")
     return 1 if wrong else 0
 
 
@@ -304,6 +315,38 @@ def compare_scores(
         compare("video_bench", rule, column.totals["All"].value)
     assert set(LEVELS) == set(VIDEO_BENCH_GROUPS.values())
     return comparisons
+
+
+def compare_ranking(work: Path, data: ToyData) -> Comparison:
+    """The share of images where the likeliest option is right, after each loss has been held against ours."""
+    lines = (work / f"{RANKING_TASK}.jsonl").read_text(encoding="utf-8").splitlines()
+    samples = {sample["input"]: sample for sample in map(json.loads, lines)}
+    model = FTFVForConditionalGeneration.from_pretrained(work / "model")
+    processor = FTFVProcessor.from_pretrained(work / "model")
+    benchmark, theirs, ours = BENCHMARKS["seed_bench"], [], []
+
+    def prompt(question: Question) -> str:
+        return f"{question.question} Answer :"
+
+    batches = ask_questions(
+        model,
+        processor,
+        read(data, "seed_bench"),
+        benchmark.prompt,
+        [Setting()],
+        ranking_prompt=prompt,
+        max_new_tokens=1,
+        progress=False,
+    )
+    for _, batch in batches:
+        for answered in batch:
+            sample = samples[prompt(answered.question)]
+            losses = [float(loss) for loss, _ in sample["filtered_resps"]]
+            for loss, log_prob in zip(losses, answered.option_log_probs.values(), strict=True):
+                assert abs(loss + log_prob) < RANKING_TOLERANCE, f"{sample}: ours are {answered.option_log_probs}"
+            theirs.append(sample["acc"])
+            ours.append(answered)
+    return Comparison(RANKING_TASK, "acc, images", sum(theirs) / len(theirs), mean(benchmark.rules["official"], ours))
 
 
 def mean(rule: Callable[[Answered], Verdict | None], answered: Sequence[Answered]) -> float:
