@@ -170,7 +170,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
     downloaded = [find_benchmark(name).name for name, equals, _ in named if not equals]
     if len({*chosen, *downloaded}) < len(named):
         raise ValueError("A benchmark is named twice; expected each once. Give two sets an --output each.")
-    check_lmms_eval(downloaded)
+    check_lmms_eval(downloaded, args, SWEPT)
     about = check_arguments(args, chosen)
     judge = make_judge(args)
     logged = None if args.lmms_eval_samples is None else logged_answers(args.lmms_eval_samples)
@@ -184,7 +184,8 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], int] | int:
         results, report = write_evaluation_report(output, args.model, about, runs)
     if downloaded:
         [setting, *_] = make_settings(args, has_videos=True)
-        about["lmms_eval"] = run_lmms_eval(downloaded, args, asdict(setting), output / "lmms_eval")
+        model_args = {**asdict(setting), "dtype": args.dtype, "seed": args.seed}
+        about["lmms_eval"] = run_lmms_eval(downloaded, args, model_args, output / "lmms_eval")
         results, report = write_evaluation_report(output, args.model, about, runs)
     failed = [document["judge_error"] for document in results["benchmarks"].values() if document.get("judge_error")]
     if args.json:
@@ -230,7 +231,7 @@ def check_arguments(args: argparse.Namespace, names: Iterable[str]) -> dict[str,
     identity = identify_model(args.model)
     config = FTFVConfig.from_pretrained(args.model)
     for setting in make_settings(args, has_videos=True):
-        setting.check(config.adapter_config.num_query_tokens, config.vision_config.patch_size)
+        setting.check(config)
     judged_by = None
     if args.judge is not None:
         where = {"url": args.judge_url} if args.judge_url else {"local": True}
@@ -260,24 +261,28 @@ def _run(
     logged: Mapping[str, Mapping[str, str]] | None,
 ) -> Any:
     """Runs one benchmark."""
+    from .evaluation.asking.batches import UnreadableMediaError
     from .evaluation.benchmark_run import run_benchmark
     from .evaluation.benchmarks.registry import find_benchmark
 
     questions = draw_questions(available, args.limit, args.seed)
-    done = run_benchmark(
-        find_benchmark(name),
-        questions,
-        make_settings(args, any(question.video is not None for question in questions)),
-        Path(args.output) / name,
-        model_origin={key: value for key, value in model.items() if key != "name"},
-        load_model=load,
-        prompt=None if args.prompt is None else own_prompt(args.prompt),
-        judge=judge,
-        batch_size=args.batch_size,
-        seed=args.seed,
-        count_unreadable=args.count_unreadable,
-        given=None if logged is None else logged.get(name, {}),
-    )
+    try:
+        done = run_benchmark(
+            find_benchmark(name),
+            questions,
+            make_settings(args, any(question.video is not None for question in questions)),
+            Path(args.output) / name,
+            model_origin={key: value for key, value in model.items() if key != "name"},
+            load_model=load,
+            prompt=None if args.prompt is None else own_prompt(args.prompt),
+            judge=judge,
+            batch_size=args.batch_size,
+            seed=args.seed,
+            count_unreadable=args.count_unreadable,
+            given=None if logged is None else logged.get(name, {}),
+        )
+    except UnreadableMediaError as error:
+        raise UnreadableMediaError(f"{error} --count-unreadable counts such questions as wrong.") from error
     done.document.update(available=len(available), count_by=args.count_by)
     return done
 

@@ -41,7 +41,7 @@ from .evaluation.asking.ranking import rank_options
 from .evaluation.asking.setting import Setting
 from .evaluation.benchmarks.benchmark import Question
 from .model_folder import check_model_folder
-from .modeling_ftfv.configuration_ftfv import TOKEN_SAMPLERS
+from .modeling_ftfv.configuration_ftfv import FTFVConfig
 from .modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from .processing.pipeline_ftfv import check_agreement
 from .processing.processing_ftfv import FTFVProcessor
@@ -76,6 +76,8 @@ class FTFV(lmms):
         as_image (`bool`, *optional*, defaults to `False`): Whether one random frame of each video goes in as an image.
         dtype (`str`, *optional*, defaults to `"auto"`): `"float32"`, `"bfloat16"`, `"float16"`, or that of the files.
         max_new_tokens (`int`, *optional*, defaults to 1024): Longest answer where a task sets none, as SEED-Bench.
+        seed (`int`, *optional*, defaults to 0): Of shuffled frames, random frames and random token samplers; the
+            command's own `--seed` does not reach a model.
         device (`str`, *optional*): The process's own GPU where there is one, if not given.
         batch_size (`int`, *optional*, defaults to 1): Questions that are generated together.
         kwargs: Refused.
@@ -98,6 +100,7 @@ class FTFV(lmms):
         as_image: bool = False,
         dtype: str = "auto",
         max_new_tokens: int = 1024,
+        seed: int = 0,
         device: str | None = None,
         batch_size: int | str = 1,
         **kwargs: Any,
@@ -106,8 +109,8 @@ class FTFV(lmms):
         if kwargs:
             raise TypeError(
                 f"`{next(iter(kwargs))}` is no argument of the model ftfv; expected pretrained, tokens_per_frame, "
-                "num_frames, frame_size, token_sampler, token_order, shuffle_frames, as_image, dtype or "
-                "max_new_tokens in --model_args."
+                "num_frames, frame_size, token_sampler, token_order, shuffle_frames, as_image, dtype, max_new_tokens "
+                "or seed in --model_args."
             )
         if not pretrained:
             raise ValueError("`pretrained` is not given; expected a model folder or Hub id: pretrained=MODEL.")
@@ -115,22 +118,22 @@ class FTFV(lmms):
             raise ValueError(f"--batch_size is {batch_size!r}; expected a number of at least 1.")
         if dtype not in DTYPES:
             raise ValueError(f"`dtype` is {dtype!r}; expected one of {', '.join(DTYPES)}.")
-        if token_sampler is not None and token_sampler not in TOKEN_SAMPLERS:
-            raise ValueError(f"`token_sampler` is {token_sampler!r}; expected one of {', '.join(TOKEN_SAMPLERS)}.")
         self.setting = Setting(
             tokens_per_frame, num_frames, frame_size, token_sampler, token_order, shuffle_frames, as_image
         )
         self.max_new_tokens = _positive("max_new_tokens", max_new_tokens)
+        if type(seed) is not int:
+            raise ValueError(f"`seed` is {seed!r}; expected a whole number.")
+        self.seed = seed
         self.batch_size = int(batch_size)
         check_model_folder(str(pretrained))
+        self.setting.check(FTFVConfig.from_pretrained(pretrained))
         # The evaluator gathers through it where several processes run.
         self.accelerator = Accelerator()
         self.device = torch.device(device) if device is not None else self.accelerator.device
         self.processor = FTFVProcessor.from_pretrained(pretrained)
         self.model: Any = FTFVForConditionalGeneration.from_pretrained(pretrained, dtype=dtype).to(self.device).eval()
-        config = self.model.config
-        check_agreement(config, self.processor)
-        self.setting.check(config.adapter_config.num_query_tokens, config.vision_config.patch_size)
+        check_agreement(self.model.config, self.processor)
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
         """
@@ -144,19 +147,21 @@ class FTFV(lmms):
             `list[str]`: One for each request, in their order, without what follows a string of its `until`.
 
         Raises:
-            FileNotFoundError: a video is missing.
+            UnreadableMediaError: a video is missing or cannot be decoded.
             ValueError: a request has no video or image, or asks for sampling or beams.
         """
         answers = [""] * len(requests)
         with tempfile.TemporaryDirectory() as folder:
             by_length: dict[int, list[Question]] = {}
+            numbers = {}
             for number, request in enumerate(requests):
                 prompt, options, doc_to_visual, doc_id, task, split = request.args
                 visuals = doc_to_visual(self.task_dict[task][split][doc_id])
                 where = f"Document {doc_id} of {task}"
                 length = self._length(options, where)
                 media = _media(visuals, Path(folder), where)
-                question = Question(id=str(number), task=task, question=prompt, answer="", **media)
+                question = Question(id=f"{where}, {number}", task=task, question=prompt, answer="", **media)
+                numbers[question.id] = number
                 by_length.setdefault(length, []).append(question)
             for length, questions in by_length.items():
                 batches = ask_questions(
@@ -167,11 +172,12 @@ class FTFV(lmms):
                     [self.setting],
                     max_new_tokens=length,
                     batch_size=self.batch_size,
+                    seed=self.seed,
                     progress=self.rank == 0,
                 )
                 for _, batch in batches:
                     for answered in batch:
-                        number = int(answered.question.id)
+                        number = numbers[answered.question.id]
                         answers[number] = _until(answered.text, requests[number].args[1].get("until"))
         return answers
 
@@ -189,8 +195,8 @@ class FTFV(lmms):
             tokens, as lmms-eval takes the option of the least, and whether greedy decoding gives this answer.
 
         Raises:
-            FileNotFoundError: a video is missing.
-            ValueError: a request has no video or image, or an answer is empty or has unknown tokens.
+            UnreadableMediaError: a video is missing or cannot be decoded.
+            ValueError: a request has no video or image, or an answer is no text, empty or has unknown tokens.
         """
         results = [GenerationResult("")] * len(requests)
         with tempfile.TemporaryDirectory() as folder:
@@ -201,6 +207,7 @@ class FTFV(lmms):
                 [question for question, _ in grouped.values()],
                 [self.setting],
                 batch_size=self.batch_size,
+                seed=self.seed,
                 progress=self.rank == 0,
             )
             for _, setting, batch in batches:
@@ -213,6 +220,7 @@ class FTFV(lmms):
                         setting,
                         question.question,
                         batch_size=self.batch_size,
+                        seed=self.seed,
                     )
                     if ranked is None:
                         raise ValueError(
@@ -241,13 +249,17 @@ class FTFV(lmms):
             prompt, _, _, doc_id, task, split = request.args
             same.setdefault((task, split, doc_id, prompt), []).append(number)
         grouped = {}
-        for index, ((task, split, doc_id, prompt), numbers) in enumerate(same.items()):
-            document = self.task_dict[task][split][doc_id]
+        for (task, split, doc_id, prompt), numbers in same.items():
+            document, where = self.task_dict[task][split][doc_id], f"Document {doc_id} of {task}"
             _, _, doc_to_visual, *_ = requests[numbers[0]].args
             answers = [requests[number].args[1] for number in numbers]
-            options = tuple((answer if isinstance(answer, str) else answer(document)).strip() for answer in answers)
-            media = _media(doc_to_visual(document), folder, f"Document {doc_id} of {task}")
-            question = Question(id=str(index), task=task, question=prompt, answer="", options=options, **media)
+            answers = [answer(document) if callable(answer) else answer for answer in answers]
+            for answer in answers:
+                if not isinstance(answer, str):
+                    raise ValueError(f"{where} asks for the likelihood of {answer!r}; expected a text.")
+            media = _media(doc_to_visual(document), folder, where)
+            name = f"{where}, {numbers[0]}"
+            question = Question(id=name, task=task, question=prompt, answer="", options=tuple(answers), **media)
             grouped[question.id] = question, numbers
         return grouped
 

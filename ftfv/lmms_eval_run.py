@@ -20,13 +20,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .evaluation.scores.lmms_eval_samples import read_samples
 
 
+# Options of `ftfv eval` that lmms-eval has nothing for.
+REFUSED = ("prompt", "count_unreadable", "image_row", "lmms_eval_samples")
 STDERR = 2  # stdout is for the report, or the document of `--json`
 PERCENT, SHARE, SCORE = 1, 100, 1
 # Task of each benchmark that lmms-eval can download.
@@ -49,17 +51,34 @@ COLUMNS: Mapping[str, tuple[str, str, float]] = {
 }
 
 
-def check_lmms_eval(names: Sequence[str]) -> None:
+def check_lmms_eval(names: Sequence[str], args: argparse.Namespace, swept: Iterable[str]) -> None:
     """
-    Checks that lmms-eval can run benchmarks, given by our names; no names need nothing.
+    Checks that lmms-eval can run benchmarks as asked; no names need nothing.
+
+    Args:
+        names (`Sequence[str]`): Benchmarks by our names.
+        args (`argparse.Namespace`): Options of `ftfv eval`.
+        swept (`Iterable[str]`): Those of them that may have several values, of which lmms-eval takes one.
 
     Raises:
         ImportError: it is not installed here.
-        ValueError: it cannot download one of them.
+        ValueError: it cannot download one of them, or an option is none that it takes.
     """
     unknown = [name for name in names if name not in TASKS]
     if unknown:
         raise ValueError(f"{unknown[0]!r} cannot be downloaded by lmms-eval; name its folder: {unknown[0]}=FOLDER.")
+    refused = [name for name in REFUSED if getattr(args, name) not in (None, False)]
+    if names and refused:
+        raise ValueError(
+            f"--{refused[0].replace('_', '-')} is given, but {names[0]!r} names no folder, so that lmms-eval runs it, "
+            f"which has no such option; name its folder, {names[0]}=FOLDER, or leave the option out."
+        )
+    several = [name for name in swept if "," in str(getattr(args, name))]
+    if names and several:
+        raise ValueError(
+            f"--{several[0].replace('_', '-')} has several values, but {names[0]!r} names no folder, so that "
+            f"lmms-eval runs it, once; name its folder, {names[0]}=FOLDER, or give one value."
+        )
     if names and importlib.util.find_spec("lmms_eval") is None:
         raise ImportError(
             f"{names[0]!r} names no folder, so that lmms-eval is to download and run it, but it is not installed. "

@@ -32,6 +32,10 @@ from .setting import Setting
 logger = logging.get_logger(__name__)
 
 
+class UnreadableMediaError(ValueError):
+    """The video or image of a question is missing or cannot be decoded."""
+
+
 def see_batches(
     model: FTFVForConditionalGeneration,
     processor: FTFVProcessor,
@@ -59,12 +63,11 @@ def see_batches(
         about nothing, and why media could not be read where that is to be counted.
 
     Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a setting is nothing that the model can do, or a file cannot be decoded.
+        UnreadableMediaError: a file is missing or cannot be decoded.
+        ValueError: a setting is nothing that the model can do.
     """
-    config = model.config
     for setting in settings:
-        setting.check(config.adapter_config.num_query_tokens, config.vision_config.patch_size)
+        setting.check(model.config)
     known = known or {}
     seen: dict[tuple[Any, Looking], SeenMedia | str] = {}
     with evaluating(model), tqdm(total=len(questions), desc=description, disable=not progress) as bar:
@@ -118,9 +121,7 @@ def _see(
         return encode_media(model, processor, question, looking, shuffled=shuffled, seed=seed)
     except (FileNotFoundError, ValueError) as error:
         if not count_unreadable:
-            raise type(error)(
-                f"{error} Question {question.id!r} is about it; --count-unreadable counts such questions as wrong."
-            ) from error
+            raise UnreadableMediaError(f"{error} Question {question.id!r} is about it.") from error
         logger.warning(f"Question {question.id!r} and others about the same media are not asked: {error}")
         return " ".join(str(error).split())
 

@@ -26,7 +26,17 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from ...modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from ...modeling_ftfv.sampler_ftfv import FTFVTokenSampler
 from ...processing.processing_ftfv import FTFVProcessor
-from .rows import Answer, batch_rows, evaluating, generate, load_prompts, longest_truth, make_answer, seeded
+from .rows import (
+    Answer,
+    batch_rows,
+    check_rows,
+    evaluating,
+    generate,
+    load_prompts,
+    longest_truth,
+    make_answer,
+    seeded,
+)
 
 
 @dataclass(frozen=True)
@@ -90,8 +100,27 @@ def encode_rows(
 ) -> EncodedRows:
     """
     Runs everything that neither K nor the token sampler changes: decoding, preprocessing, vision tower and adapter.
-    The arguments are those of [`answer_rows`].
+
+    Args:
+        model (`FTFVForConditionalGeneration`): The model; in training mode, it is put in evaluation mode meanwhile.
+        processor (`FTFVProcessor`): Its processor.
+        rows (`Sequence[Mapping]`): Rows in TRL form whose last message is the assistant's truth.
+        media_root (`str` or `os.PathLike`): Folder that the media paths of the rows start from.
+        num_frames (`int`, *optional*):
+            Frames to look at, the processor's own if not given; a shorter video gives all it has.
+        shuffle_frames (`bool`, *optional*, defaults to `False`):
+            Whether to show the sampled frames of each video in a random order that is never the true one. What a model
+            still gets right then, it does not owe to the order of the frames: the floor of a temporal skill.
+        batch_size (`int`, *optional*, defaults to 50): Rows that are generated together.
+        seed (`int`, *optional*, defaults to 0): Of the shuffled frames, which depend on it and the row's `id` only.
+        progress (`bool`, *optional*, defaults to `True`): Whether to show a progress bar on stderr.
+        description (`str`, *optional*): Text before the progress bar.
+
+    Raises:
+        ValueError: a row is malformed, or a video of one frame is to be shuffled.
+        FileNotFoundError: a file is missing.
     """
+    check_rows(rows)
     num_query_tokens = processor.num_query_tokens
     batches = []
     keep_all = evaluating(model, token_sampler="none", tokens_per_frame=num_query_tokens)
@@ -133,12 +162,21 @@ def answer_encoded_rows(
     description: str = "",
 ) -> list[Answer]:
     """
-    The answers that [`answer_rows`] gives for the same arguments, at the cost of the language model alone.
+    Asks the model the last question of every row and takes its greedy answer, at the cost of the language model alone.
+    Earlier turns of a conversation stay in the prompt with their true answers.
 
     Args:
+        model, processor: As [`encode_rows`] was given.
         encoded (`EncodedRows`): From [`encode_rows`], with the model as it is now.
-        model, processor, tokens_per_frame, token_sampler, max_new_tokens, seed, progress, description:
-            See [`answer_rows`].
+        tokens_per_frame (`int`, *optional*):
+            K of video frames (paper section 3.2.1), the processor's own if not given.
+        token_sampler (`str`, *optional*): Stands in for `config.token_sampler` meanwhile, for instance `"random"`.
+        max_new_tokens (`int`, *optional*):
+            Longest answer; one token more than the longest truth if not given, beyond which no answer can be correct.
+        seed (`int`, *optional*, defaults to 0):
+            Of random token samplers, which depend on it, the rows and the size of the batches.
+        progress (`bool`, *optional*, defaults to `True`): Whether to show a progress bar on stderr.
+        description (`str`, *optional*): Text before the progress bar.
 
     Returns:
         `list[Answer]`: One for each row, in the order of the rows.

@@ -91,10 +91,10 @@ class LetterTokens:
 
 def option_tokens(processor: FTFVProcessor, option: str) -> list[int] | None:
     """
-    Ids of the tokens of an option where the turn of the assistant begins; None where the option is empty or the
-    tokenizer does not know how to write it.
+    Ids of the tokens of an option where the turn of the assistant begins, without white space around it; None where
+    nothing is left or the tokenizer does not know how to write it.
     """
-    tokenizer = processor.tokenizer
+    tokenizer, option = processor.tokenizer, option.strip()
     start = render_prompt(processor, "")
     rendered = render_prompt(processor, "", option) if option else start
     if rendered[: len(start)] == start:

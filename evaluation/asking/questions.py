@@ -14,10 +14,11 @@
 """Asking a model the questions of a benchmark in several ways at once: each video is encoded once for all of them."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import torch
-from transformers import LogitsProcessor
 
 from ...modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from ...processing.processing_ftfv import FTFVProcessor
@@ -26,7 +27,7 @@ from .batches import join_media, see_batches
 from .encoded_rows import EncodedBatch, sampled_inputs
 from .media_encoding import SeenMedia
 from .prompt_tokens import LetterTokens, render_prompt
-from .ranking import rank_options
+from .ranking import check_finite, rank_options
 from .rows import generate
 from .setting import Setting
 
@@ -50,8 +51,9 @@ def ask_questions(
     description: str = "",
 ) -> Iterator[tuple[Setting, list[Answered]]]:
     """
-    Asks all questions in all settings and yields greedy answers as they come. Questions about the same media follow
-    each other, so that each video is decoded and encoded once for all of them; only the media of one batch are held.
+    Asks all questions in all settings and yields greedy answers as they come, which penalties of
+    `model.generation_config` apply to. Questions about the same media follow each other, so that each video is decoded
+    and encoded once for all of them; only the media of one batch are held.
 
     Args:
         model (`FTFVForConditionalGeneration`): The model; in training mode, it is put in evaluation mode meanwhile.
@@ -77,8 +79,8 @@ def ask_questions(
         A setting and some of its answers.
 
     Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a setting is nothing that the model can do, or a file cannot be decoded.
+        UnreadableMediaError: a file is missing or cannot be decoded.
+        ValueError: a setting is nothing that the model can do, or the model's figures are not finite.
     """
     known = known or {}
     letters = LetterTokens(processor, response_prefix)
@@ -128,7 +130,7 @@ def ask_questions(
                         ranked_by,
                         system=system,
                         batch_size=batch_size,
-                        seed=seed + number,
+                        seed=seed,
                     )
                     log_probs = None if ranked is None else [option.log_prob for option in ranked]
                     answered = replace(answered, option_log_probs=_by_letter(question, log_probs))
@@ -136,16 +138,24 @@ def ask_questions(
         yield setting, finished
 
 
-class _FirstToken(LogitsProcessor):
-    """Keeps the log probabilities of the first token of each answer, and changes nothing."""
+@contextmanager
+def _first_log_probs(model: FTFVForConditionalGeneration) -> Iterator[list[torch.Tensor]]:
+    """
+    Collects the log probabilities of the first token of each answer that is generated within it, as one tensor
+    `(batch_size, vocab_size)`. They are the model's own: a logits processor would be given what the penalties of
+    `model.generation_config` leave of them.
+    """
+    kept: list[torch.Tensor] = []
 
-    def __init__(self) -> None:
-        self.log_probs: torch.Tensor | None = None
+    def keep(module: torch.nn.Module, args: tuple[Any, ...], logits: torch.Tensor) -> None:
+        if not kept:
+            kept.append(logits[:, -1].float().log_softmax(dim=-1).cpu())
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        if self.log_probs is None:
-            self.log_probs = scores.float().log_softmax(dim=-1).cpu()
-        return scores
+    handle = model.get_output_embeddings().register_forward_hook(keep)
+    try:
+        yield kept
+    finally:
+        handle.remove()
 
 
 def _answer(
@@ -172,16 +182,16 @@ def _answer(
         [torch.tensor(ids, device=model.device) for ids in prompts],
         join_media([seen for _, seen in questions], setting.shuffle_frames),
     )
-    recorder = _FirstToken()
-    with setting.applied(model):
+    with setting.applied(model), _first_log_probs(model) as kept:
         inputs = sampled_inputs(model, processor, batch, setting.count_tokens(processor), seed)
-        texts = generate(
-            model, processor, inputs, max_new_tokens=max_new_tokens, seed=seed, logits_processor=[recorder]
-        )
+        texts = generate(model, processor, inputs, max_new_tokens=max_new_tokens, seed=seed)
+    [first_log_probs] = kept
+    for (question, _), row in zip(questions, first_log_probs, strict=True):
+        check_finite(row, question)
     answers = []
     for row, ((question, _), text) in enumerate(zip(questions, texts, strict=True)):
         ids = letters.ids(question.letters)
-        log_probs = None if ids is None else recorder.log_probs[row, ids].tolist()  # type: ignore[index]
+        log_probs = None if ids is None else first_log_probs[row, ids].tolist()
         answers.append(Answered(question, text.strip(), _by_letter(question, log_probs)))
     return answers
 

@@ -32,6 +32,7 @@ from .batches import join_media
 from .encoded_rows import EncodedBatch, sampled_inputs
 from .media_encoding import SeenMedia
 from .prompt_tokens import option_tokens, render_prompt
+from .rows import random_generator
 from .setting import Setting
 
 
@@ -74,11 +75,15 @@ def rank_options(
         prompt (`str`): Text of the user's turn.
         system (`str`, *optional*): System message.
         batch_size (`int`, *optional*, defaults to 16): Options that go through the language model together.
-        seed (`int`, *optional*, defaults to 0): Of random token samplers; all options see the same tokens.
+        seed (`int`, *optional*, defaults to 0): Of random token samplers, with the question's id. All options see the
+            same tokens.
 
     Returns:
         `list[RankedOption]`: One for each option; None where there are no options, or one is empty or nothing that the
         tokenizer can write.
+
+    Raises:
+        ValueError: the log probabilities are not finite.
     """
     options = [option_tokens(processor, option) for option in question.options]
     written = [ids for ids in options if ids is not None]
@@ -88,10 +93,24 @@ def rank_options(
     batch = EncodedBatch([0], [torch.tensor(ids, device=model.device)], join_media([seen], setting.shuffle_frames))
     ranked = []
     with setting.applied(model):
-        inputs = sampled_inputs(model, processor, batch, setting.count_tokens(processor), seed)
+        drawn = int(random_generator(f"{seed} {question.id}").integers(2**63))
+        inputs = sampled_inputs(model, processor, batch, setting.count_tokens(processor), drawn)
         for start in range(0, len(written), batch_size):
             ranked += _rank(model, inputs, written[start : start + batch_size], processor.tokenizer.pad_token_id)
+    check_finite(torch.tensor([option.log_prob for option in ranked]), question)
     return ranked
+
+
+def check_finite(log_probs: torch.Tensor, question: Question) -> None:
+    """
+    Raises:
+        ValueError: one of the log probabilities is not a finite number, by which no option is likelier than others.
+    """
+    if not log_probs.isfinite().all():
+        raise ValueError(
+            f"The model's log probabilities for question {question.id!r} are not finite, as where its numbers "
+            "overflow; expected finite ones. Take another `dtype`, bfloat16 or float32, or check the weights."
+        )
 
 
 def _rank(

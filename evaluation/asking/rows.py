@@ -22,8 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
-from transformers import BatchFeature, LogitsProcessor, LogitsProcessorList
+from transformers import BatchFeature
 
 from ...modeling_ftfv.configuration_ftfv import TOKEN_SAMPLERS
 from ...modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration, FTFVPreTrainedModel
@@ -66,76 +65,6 @@ def normalize_text(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def answer_rows(
-    model: FTFVForConditionalGeneration,
-    processor: FTFVProcessor,
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    media_root: str | os.PathLike,
-    tokens_per_frame: int | None = None,
-    num_frames: int | None = None,
-    shuffle_frames: bool = False,
-    token_sampler: str | None = None,
-    batch_size: int = 50,
-    max_new_tokens: int | None = None,
-    seed: int = 0,
-    progress: bool = True,
-    description: str = "",
-) -> list[Answer]:
-    """
-    Asks the model the last question of every row and takes its greedy answer. Earlier turns of a conversation stay in
-    the prompt with their true answers.
-
-    Args:
-        model (`FTFVForConditionalGeneration`): The model; in training mode, it is put in evaluation mode meanwhile.
-        processor (`FTFVProcessor`): Its processor.
-        rows (`Sequence[Mapping]`): Rows in TRL form whose last message is the assistant's truth.
-        media_root (`str` or `os.PathLike`): Folder that the media paths of the rows start from.
-        tokens_per_frame (`int`, *optional*):
-            K of video frames (paper section 3.2.1), the processor's own if not given.
-        num_frames (`int`, *optional*):
-            Frames to look at, the processor's own if not given; a shorter video gives all it has.
-        shuffle_frames (`bool`, *optional*, defaults to `False`):
-            Whether to show the sampled frames of each video in a random order that is never the true one. What a model
-            still gets right then, it does not owe to the order of the frames: the floor of a temporal skill.
-        token_sampler (`str`, *optional*): Stands in for `config.token_sampler` meanwhile, for instance `"random"`.
-        batch_size (`int`, *optional*, defaults to 50): Rows that are generated together.
-        max_new_tokens (`int`, *optional*):
-            Longest answer; one token more than the longest truth if not given, beyond which no answer can be correct.
-        seed (`int`, *optional*, defaults to 0):
-            Of the shuffled frames, which depend on it and the row's `id` only, and of random token samplers, which
-            depend on it, the rows and the batch size.
-        progress (`bool`, *optional*, defaults to `True`): Whether to show a progress bar on stderr.
-        description (`str`, *optional*): Text before the progress bar.
-
-    Returns:
-        `list[Answer]`: One for each row, in the order of the rows.
-
-    Raises:
-        ValueError: a row is malformed, `token_sampler` is unknown, or a video of one frame is to be shuffled.
-        FileNotFoundError: a file is missing.
-    """
-    max_new_tokens = max_new_tokens or longest_truth(processor, rows) + 1
-    answers: dict[int, str] = {}
-    with (
-        evaluating(model, token_sampler=token_sampler),
-        tqdm(total=len(rows), desc=description, disable=not progress) as bar,
-    ):
-        for batch in batch_rows(rows, batch_size):
-            inputs = load_prompts(
-                processor,
-                [rows[index] for index in batch],
-                media_root=media_root,
-                tokens_per_frame=tokens_per_frame,
-                num_frames=num_frames,
-                shuffle_seed=seed if shuffle_frames else None,
-            )
-            texts = generate(model, processor, inputs, max_new_tokens=max_new_tokens, seed=seed + batch[0])
-            answers.update(zip(batch, texts, strict=True))
-            bar.update(len(batch))
-    return [make_answer(row, answers[index]) for index, row in enumerate(rows)]
-
-
 @contextmanager
 def evaluating(model: FTFVPreTrainedModel, **options: Any) -> Iterator[None]:
     """
@@ -167,6 +96,41 @@ def seeded(model: FTFVPreTrainedModel, seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+def check_rows(rows: Sequence[Mapping[str, Any]]) -> None:
+    """
+    Checks that rows can be asked about, before a model is.
+
+    Raises:
+        ValueError: a row lacks something, its content is no list of blocks, or its last two turns are not a question
+            and its truth.
+    """
+    for index, row in enumerate(rows):
+        name = f"Row {row.get('id', index)!r}"
+        missing = [key for key in ("id", "type", "messages") if row.get(key) is None]
+        if not missing and not (row.get("skill") or row.get("source")):
+            missing = ["skill", "source"]
+        if missing:
+            raise ValueError(
+                f"{name} has no {' and no '.join(missing)}; expected `id`, `type`, `messages`, and `skill` or "
+                "`source`."
+            )
+        roles = [message.get("role") for message in row["messages"]]
+        if roles[-2:] != ["user", "assistant"]:
+            raise ValueError(
+                f"{name} has the turns {', '.join(map(str, roles)) or 'none'}; expected the last two to be a user's "
+                "question and the assistant's true answer."
+            )
+        for message in row["messages"]:
+            blocks = message.get("content")
+            if not isinstance(blocks, list) or not all(
+                isinstance(block, dict) and "type" in block for block in blocks
+            ):
+                raise ValueError(
+                    f"{name} has the content {blocks!r}; expected a list of blocks, such as "
+                    '{"type": "text", "text": "..."}.'
+                )
 
 
 def batch_rows(rows: Sequence[Mapping[str, Any]], batch_size: int) -> list[list[int]]:
@@ -204,8 +168,14 @@ def load_prompts(
     Everything before the truth of each row, as the inputs of a model, padded on the left.
 
     Args:
+        processor (`FTFVProcessor`): The processor.
+        rows (`Sequence[Mapping]`): Rows in TRL form whose last message is the assistant's truth.
+        media_root (`str` or `os.PathLike`): Folder that the media paths of the rows start from.
+        tokens_per_frame (`int`, *optional*):
+            K of video frames (paper section 3.2.1), the processor's own if not given.
+        num_frames (`int`, *optional*):
+            Frames to look at, the processor's own if not given; a shorter video gives all it has.
         shuffle_seed (`int`, *optional*): Seed to shuffle the frames of videos by; they keep their order if not given.
-        processor, rows, media_root, tokens_per_frame, num_frames: See [`answer_rows`].
     """
     # None would hide the processor's own values.
     asked = {"tokens_per_frame": tokens_per_frame, "max_num_frames": num_frames}
@@ -265,7 +235,6 @@ def generate(
     *,
     max_new_tokens: int,
     seed: int,
-    logits_processor: Sequence[LogitsProcessor] = (),
 ) -> list[str]:
     """Greedy answers to a batch of left-padded prompts; `seed` is that of random token samplers."""
     inputs = BatchFeature(dict(inputs)).to(model.device)
@@ -277,7 +246,6 @@ def generate(
             do_sample=False,
             num_beams=1,
             pad_token_id=processor.tokenizer.pad_token_id,
-            logits_processor=LogitsProcessorList(logits_processor),
         )
     return processor.batch_decode(generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
@@ -307,13 +275,7 @@ def _text(message: Mapping[str, Any]) -> str:
 
 def _prompt(row: Mapping[str, Any], media_root: str | os.PathLike) -> list[dict[str, Any]]:
     """The messages before the truth, their media paths made to start from `media_root`."""
-    *prompt, truth = row["messages"]
-    if truth["role"] != "assistant" or not prompt or prompt[-1]["role"] != "user":
-        roles = ", ".join(message["role"] for message in row["messages"])
-        raise ValueError(
-            f"Row {row['id']!r} has the turns {roles}; expected the last two to be a user's question and the "
-            "assistant's true answer."
-        )
+    *prompt, _ = row["messages"]
     return [
         {
             "role": message["role"],

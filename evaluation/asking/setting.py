@@ -16,11 +16,15 @@
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 
-from ...modeling_ftfv.configuration_ftfv import TOKEN_ORDERS, TOKEN_SAMPLERS
+from ...modeling_ftfv.configuration_ftfv import TOKEN_ORDERS, TOKEN_SAMPLERS, FTFVConfig
 from ...modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from ...processing.processing_ftfv import FTFVProcessor
 from .media_encoding import Looking
 from .rows import evaluating
+
+
+# For messages.
+KINDS = {bool: "True or False", int: "a whole number", str: "a name"}
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,17 @@ class Setting:
         chosen = {name: value for name, value in asdict(self).items() if value is not None and value is not False}
         return ",".join(name if value is True else f"{name}={value}" for name, value in chosen.items()) or "default"
 
-    def check(self, num_query_tokens: int, patch_size: int) -> None:
+    def check(self, config: FTFVConfig) -> None:
         """
         Raises:
-            ValueError: a value is nothing that a model of these sizes can do.
+            ValueError: a value is of a wrong type, or nothing that a model of this configuration can do.
         """
+        for name, value in asdict(self).items():
+            kind = {"shuffle_frames": bool, "as_image": bool, "token_sampler": str, "token_order": str}.get(name, int)
+            # A bool is an int, too, and 2.0 tokens are none.
+            if type(value) is not kind and not (value is None and kind is not bool):
+                raise ValueError(f"`{name}` is {value!r}; expected {KINDS[kind]}.")
+        num_query_tokens, patch_size = config.adapter_config.num_query_tokens, config.vision_config.patch_size
         count = self.tokens_per_frame
         if count is not None and not 1 <= count <= num_query_tokens:
             raise ValueError(
@@ -79,7 +89,8 @@ class Setting:
             raise ValueError(
                 f"`token_sampler` is {self.token_sampler!r}; expected one of {', '.join(TOKEN_SAMPLERS)}."
             )
-        if self.token_sampler == "none" and count not in (None, num_query_tokens):
+        sampler = config.token_sampler if self.token_sampler is None else self.token_sampler
+        if sampler == "none" and count not in (None, num_query_tokens):
             raise ValueError(
                 f"`tokens_per_frame` is {count} with the token sampler 'none', which keeps all {num_query_tokens}; "
                 "leave one of them out."

@@ -102,11 +102,14 @@ def read_question(folder: Path, record: Any, place: str) -> Question:
     if answer not in tuple(LETTERS):
         raise ValueError(f"{place}: `answer` is {answer!r}; expected one of {', '.join(LETTERS)}.")
     data_id = field(record, "data_id", (str, int), place)
+    options = tuple(str(field(record, f"choice_{x}", (str, int, float), place)).strip() for x in LETTERS.lower())
+    if "" in options:
+        raise ValueError(f"{place}: `choice_{LETTERS[options.index('')].lower()}` is empty; expected an option.")
     return Question(
         id=str(field(record, "question_id", (str, int), place)),
         task=DIMENSIONS[dimension],
         question=field(record, "question", str, place),
         answer=answer,
-        options=tuple(str(field(record, f"choice_{x}", (str, int, float), place)) for x in LETTERS.lower()),
+        options=options,
         image=first_existing(folder / "SEED-Bench-image" / f"{data_id}{suffix}" for suffix in SUFFIXES),
     )

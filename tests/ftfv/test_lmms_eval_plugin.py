@@ -23,6 +23,7 @@ from PIL import Image
 from transformers import pipeline
 
 from ftfv import FTFVModel
+from ftfv.evaluation.asking.batches import UnreadableMediaError
 from tests.lmms_eval_stand_in import Instance, import_with_stand_in
 from tests.tiny import ROOT, build_frames, write_video
 
@@ -122,6 +123,16 @@ def test_answers_are_those_of_the_pipeline_and_each_clip_is_encoded_once(load, e
     assert len(set(answers)) > 1
 
 
+def test_random_tokens_go_by_the_seed(load, clip):
+    requests = [option_request(0, "left"), option_request(0, "left", QUESTIONS[1])]
+    first, again, other = (
+        [result.text[0] for result in load([[clip]], token_sampler="random", seed=seed).loglikelihood(requests)]
+        for seed in (0, 0, 1)
+    )
+    assert first == again
+    assert all(abs(one - another) > 1e-6 for one, another in zip(first, other, strict=True))
+
+
 def test_every_request_has_its_own_length_and_end(load, saved_folder, clip):
     whole = ask_pipeline(saved_folder, QUESTIONS[1], length=8, videos=clip)
     first, second, *_ = whole.split()
@@ -165,6 +176,8 @@ def test_a_list_of_images_is_a_video(load, encoded, saved_folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
+        ({"seed": "x"}, ValueError, "`seed` is 'x'; expected a whole number."),
+        ({"as_image": "off"}, ValueError, "`as_image` is 'off'; expected True or False."),
         ({"num_frame": 8}, TypeError, "`num_frame` is no argument of the model ftfv; expected pretrained,"),
         ({"pretrained": ""}, ValueError, "`pretrained` is not given"),
         ({"pretrained": "./nowhere"}, FileNotFoundError, "No model folder './nowhere'"),
@@ -204,7 +217,7 @@ def test_a_request_that_cannot_be_answered_is_refused(load, document, options, m
 
 
 def test_a_missing_video_is_an_error(load, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"gone\.mp4"):
+    with pytest.raises(UnreadableMediaError, match=r"gone\.mp4.* Question 'Document 0 of toy, 0' is about it\."):
         load([[str(tmp_path / "gone.mp4")]]).generate_until([request(0)])
 
 
@@ -239,6 +252,7 @@ def test_options_are_ranked_and_each_clip_is_encoded_once(load, encoded, clip, t
         (lambda: [option_request(0, "xylophone")], "One of the options ['xylophone'] of toy is empty, or has tokens"),
         (lambda: [Instance(("", "left"))], "A request asks for the likelihood of an option without prompt"),
         (lambda: [option_request(1, "left")], "Document 1 of toy has neither video nor image"),
+        (lambda: [option_request(0, 2)], "Document 0 of toy asks for the likelihood of 2; expected a text."),
     ],
 )
 def test_options_that_cannot_be_ranked(load, clip, requests, message):

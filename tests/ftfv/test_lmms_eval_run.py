@@ -66,14 +66,25 @@ def run(folder: Path, model: Path, *words: str) -> int:
 def test_figures_of_lmms_eval_stand_beside_the_paper_s(lmms_eval, saved_folder, tmp_path, capsys, monkeypatch):
     pytest.importorskip("openai")
     monkeypatch.setenv("OPENAI_API_KEY", "none")
-    options = ["--tokens-per-frame=2", "--limit=7", "--judge=judge-1", "--judge-url=http://host/v1"]
+    options = [
+        "--tokens-per-frame=2",
+        "--dtype=bfloat16",
+        "--seed=5",
+        "--limit=7",
+        "--judge=judge-1",
+        "--judge-url=http://host/v1",
+    ]
     assert run(tmp_path / "out", saved_folder, "mvbench", "seed_bench", *options) == 0
     report = capsys.readouterr().out
 
     words, url = json.loads((tmp_path / "out/lmms_eval/asked.json").read_text())
     asked = dict(zip(words[::2], words[1::2], strict=True))
     assert asked["--tasks"] == "mvbench,seedbench"
-    assert asked["--model_args"].startswith(f"pretrained={saved_folder},tokens_per_frame=2")
+    given = dict(word.split("=") for word in asked["--model_args"].split(","))
+    assert given == {
+        "pretrained": str(saved_folder),
+        **{"tokens_per_frame": "2", "shuffle_frames": "False", "as_image": "False", "dtype": "bfloat16", "seed": "5"},
+    }
     assert asked["--limit"] == "7"
     assert url == "http://host/v1/chat/completions"
     results = json.loads((tmp_path / "out/results.json").read_text())["lmms_eval"]
@@ -93,6 +104,21 @@ def test_without_lmms_eval(saved_folder, tmp_path, capsys, monkeypatch):
     assert "lmms-eval is to download and run it, but it is not installed" in capsys.readouterr().err
     assert run(tmp_path, saved_folder, "msvd_qa") == 1
     assert "'msvd_qa' cannot be downloaded by lmms-eval; name its folder: msvd_qa=FOLDER" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--prompt={question}", "--prompt is given, but 'mvbench' names no folder"),
+        ("--count-unreadable", "--count-unreadable is given, but 'mvbench' names no folder"),
+        ("--image-row", "--image-row is given, but 'mvbench' names no folder"),
+        ("--tokens-per-frame=4,2", "--tokens-per-frame has several values, but 'mvbench' names no folder"),
+    ],
+)
+def test_options_that_lmms_eval_has_nothing_for(lmms_eval, saved_folder, tmp_path, capsys, option, message):
+    assert run(tmp_path / "out", saved_folder, "mvbench", option) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_run_that_fails(lmms_eval, saved_folder, tmp_path, capsys):

@@ -21,7 +21,8 @@ import torch
 from PIL import Image
 
 from ftfv.evaluation.asking.encoded_rows import answer_encoded_rows, encode_rows, sampled_inputs
-from ftfv.evaluation.asking.rows import answer_rows, batch_rows, load_prompts, seeded
+from ftfv.evaluation.asking.rows import batch_rows, load_prompts, seeded
+from tests.plain_answers import answer_rows
 from tests.tiny import NUM_QUERIES, build_model, build_processor
 
 

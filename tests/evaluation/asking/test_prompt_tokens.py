@@ -57,3 +57,4 @@ def test_an_option_that_a_tokenizer_writes_with_a_space_before_it():
     ids = option_tokens(processor, "B")
     assert ids is not None
     assert tokenizer.decode(ids).strip() == "B"
+    assert option_tokens(processor, " B\n") == ids

@@ -21,9 +21,10 @@ import torch
 from PIL import Image
 
 from ftfv.evaluation.asking.questions import ask_questions
-from ftfv.evaluation.asking.rows import answer_rows, shuffled_order
+from ftfv.evaluation.asking.rows import shuffled_order
 from ftfv.evaluation.asking.setting import Setting
 from ftfv.evaluation.benchmarks.benchmark import Answered, Question
+from tests.plain_answers import answer_rows
 from tests.tiny import NUM_QUERIES, build_llama_tokenizer, build_model, build_processor
 
 
@@ -213,8 +214,19 @@ def test_log_probabilities_of_letters_are_those_of_the_next_token(media):
     expected = {letter: next_token[tokenizer.convert_tokens_to_ids(letter)].item() for letter in "ABC"}
     assert log_probs("Best option:(") == pytest.approx(expected, abs=2e-5)
 
+    model.generation_config.update(repetition_penalty=5.0, suppress_tokens=[tokenizer.convert_tokens_to_ids("A")])
+    assert log_probs("Best option:(") == pytest.approx(expected, abs=2e-5)
+
     # This tokenizer writes a token for the space before the answer, which tells no letter from another.
     assert log_probs("") is None
+
+
+def test_log_probabilities_that_are_no_numbers_are_refused(processor, questions):
+    model = build_model()
+    with torch.no_grad():
+        model.lm_head.weight.fill_(float("nan"))
+    with pytest.raises(ValueError, match="for question '08' are not finite.* bfloat16 or float32"):
+        ask(model, processor, questions, [Setting()])
 
 
 def test_a_question_about_nothing_is_asked_as_it_is(model, processor, questions):

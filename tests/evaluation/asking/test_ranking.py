@@ -13,6 +13,7 @@
 # limitations under the License.
 """How likely options are as answers, against the model itself on one option at a time."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -139,12 +140,27 @@ def test_all_options_see_the_same_random_tokens(model, processor, media):
     assert abs(other.log_prob - first.log_prob) > 1e-6
 
 
+def test_every_question_draws_random_tokens_of_its_own(model, processor, media):
+    setting = Setting(tokens_per_frame=2, token_sampler="random")
+    question = about(media, "video")
+    first, other = (rank(model, processor, replace(question, id=name), setting)[0] for name in ("0", "1"))
+    assert abs(first.log_prob - other.log_prob) > 1e-6
+
+
+def test_log_probabilities_that_are_no_numbers_are_refused(processor, media):
+    model = build_model()
+    with torch.no_grad():
+        model.lm_head.weight.fill_(float("inf"))
+    with pytest.raises(ValueError, match="for question '0' are not finite.* bfloat16 or float32"):
+        rank(model, processor, about(media, "video"), Setting())
+
+
 def test_shuffled_frames_are_another_video(model, processor, media):
     question = about(media, "video")
     straight, shuffled = (rank(model, processor, question, Setting(shuffle_frames=way)) for way in (False, True))
     assert abs(straight[0].log_prob - shuffled[0].log_prob) > 1e-6
 
 
-@pytest.mark.parametrize("options", [(), ("left", ""), ("left", "xylophone")])
+@pytest.mark.parametrize("options", [(), ("left", ""), ("left", " "), ("left", "xylophone")])
 def test_options_that_cannot_be_written_are_not_ranked(model, processor, media, options):
     assert rank(model, processor, about(media, "video", options), Setting()) is None

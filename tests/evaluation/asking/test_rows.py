@@ -13,6 +13,7 @@
 # limitations under the License.
 """Prompts of rows, greedy answers, the shuffled-frames floor, and what an evaluation must leave as it was."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,14 @@ from PIL import Image
 
 from ftfv.evaluation.asking.rows import (
     Answer,
-    answer_rows,
     batch_rows,
+    check_rows,
     evaluating,
     load_prompts,
     longest_truth,
     shuffled_order,
 )
+from tests.plain_answers import answer_rows
 from tests.tiny import NUM_QUERIES, VIDEO_TOKEN_ID, build_frames, build_model, build_processor, frame_indices
 
 
@@ -162,12 +164,26 @@ def test_earlier_turns_stay_in_the_prompt_and_the_truth_does_not(processor, medi
     ]
 
 
-def test_a_row_that_does_not_end_with_question_and_truth_is_refused(processor, media_root):
-    row = make_row("a", video(3), QUESTIONS[0])
-    row["messages"].pop()
-
-    with pytest.raises(ValueError, match="Row 'a' has the turns user; expected the last two"):
-        load_prompts(processor, [row], media_root=media_root)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"messages": []}, "Row 'a' has the turns none; expected the last two to be a user's question"),
+        ({"messages": make_row("a", None, "?")["messages"][:1]}, "Row 'a' has the turns user; expected the last two"),
+        ({"messages": None}, "Row 'a' has no messages; expected `id`"),
+        ({"id": None}, "Row None has no id; expected `id`"),
+        ({"type": None}, "Row 'a' has no type; expected `id`"),
+        ({"skill": None, "source": None}, "Row 'a' has no skill and no source; expected `id`"),
+        (
+            {"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "left"}]},
+            "Row 'a' has the content '?'; expected a list of blocks",
+        ),
+    ],
+)
+def test_malformed_rows_are_refused_before_the_model_is_asked(change, message):
+    row = make_row("a", None, "?")
+    check_rows([row])
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_rows([row, {**row, **change}])
 
 
 def test_keys_that_a_table_left_empty_are_ignored(processor, media_root):

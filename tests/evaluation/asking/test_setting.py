@@ -16,7 +16,7 @@
 import pytest
 
 from ftfv.evaluation.asking.setting import Setting
-from tests.tiny import NUM_QUERIES, build_model, build_processor
+from tests.tiny import NUM_QUERIES, build_config, build_model, build_processor
 
 
 @pytest.mark.parametrize(
@@ -28,11 +28,27 @@ from tests.tiny import NUM_QUERIES, build_model, build_processor
         (Setting(token_order="random"), "`token_order` is 'random'; expected one of response, query"),
         (Setting(token_sampler="best"), "`token_sampler` is 'best'; expected one of weighted"),
         (Setting(token_sampler="none", tokens_per_frame=4), "which keeps all 16; leave one of them out"),
+        # As lmms-eval reads `tokens_per_frame=2.5`, `num_frames=None` and `as_image=off`.
+        (Setting(tokens_per_frame=2.5), "`tokens_per_frame` is 2.5; expected a whole number"),
+        (Setting(num_frames="None"), "`num_frames` is 'None'; expected a whole number"),
+        (Setting(frame_size=True), "`frame_size` is True; expected a whole number"),
+        (Setting(token_sampler=3), "`token_sampler` is 3; expected a name"),
+        (Setting(as_image="off"), "`as_image` is 'off'; expected True or False"),
+        (Setting(shuffle_frames=1), "`shuffle_frames` is 1; expected True or False"),
+        (Setting(shuffle_frames=None), "`shuffle_frames` is None; expected True or False"),
     ],
 )
 def test_settings_that_the_model_cannot_do(setting, message):
     with pytest.raises(ValueError, match=message):
-        setting.check(NUM_QUERIES, 7)
+        setting.check(build_config())
+
+
+def test_a_model_that_keeps_all_tokens_by_itself():
+    config = build_config(token_sampler="none", tokens_per_frame=NUM_QUERIES)
+    with pytest.raises(ValueError, match="`tokens_per_frame` is 4 with the token sampler 'none'"):
+        Setting(tokens_per_frame=4).check(config)
+    Setting(tokens_per_frame=4, token_sampler="weighted").check(config)
+    Setting().check(config)
 
 
 def test_names_of_settings():

@@ -95,6 +95,7 @@ def test_missing_files_are_named(folder):
     [
         ({"answer": "E"}, "record 0: `answer` is 'E'; expected one of A, B, C, D."),
         ({"question_type_id": 10}, "record 0: `question_type_id` is 10; expected 1 to 9 for an image."),
+        ({"choice_b": " "}, "record 0: `choice_b` is empty; expected an option."),
         ({"choice_c": None}, "record 0: `choice_c` is None; expected str or int or float."),
         ({"data_type": "video"}, "has no question about an image."),
     ],
