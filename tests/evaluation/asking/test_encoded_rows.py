@@ -27,11 +27,6 @@ from tests.tiny import NUM_QUERIES, build_model, build_processor
 
 
 @pytest.fixture(scope="module")
-def processor() -> Any:
-    return build_processor()
-
-
-@pytest.fixture(scope="module")
 def media_root(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = tmp_path_factory.mktemp("media")
     rng = np.random.default_rng(0)

@@ -22,17 +22,7 @@ from PIL import Image
 from ftfv.evaluation.asking.media_encoding import Looking, encode_media, open_image, random_frame
 from ftfv.evaluation.asking.rows import evaluating, shuffled_order
 from ftfv.evaluation.benchmarks.benchmark import Question
-from tests.tiny import NUM_QUERIES, build_model, build_processor, frame_indices, write_video
-
-
-@pytest.fixture(scope="module")
-def processor():
-    return build_processor()
-
-
-@pytest.fixture(scope="module")
-def model():
-    return build_model()
+from tests.tiny import NUM_QUERIES, build_model, frame_indices, write_video
 
 
 def ask(path: str | Path | None = None, **options) -> Question:

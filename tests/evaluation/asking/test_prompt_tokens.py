@@ -13,15 +13,8 @@
 # limitations under the License.
 """Tokens of prompts, letters and options."""
 
-import pytest
-
 from ftfv.evaluation.asking.prompt_tokens import LetterTokens, option_tokens, render_prompt
 from tests.tiny import build_llama_tokenizer, build_processor
-
-
-@pytest.fixture(scope="module")
-def processor():
-    return build_processor()
 
 
 def test_letters_that_the_tokenizer_does_not_know_have_no_log_probabilities(processor):

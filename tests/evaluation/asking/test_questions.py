@@ -31,16 +31,6 @@ from tests.tiny import NUM_QUERIES, build_llama_tokenizer, build_model, build_pr
 QUESTIONS = ("which way does the red circle move ?", "what moves ?", "which shape ?")
 
 
-@pytest.fixture
-def model() -> Any:
-    return build_model()
-
-
-@pytest.fixture(scope="module")
-def processor() -> Any:
-    return build_processor()
-
-
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Frame caches of 3 to 12 frames, one of a single frame, and a picture."""

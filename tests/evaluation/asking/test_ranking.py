@@ -25,22 +25,12 @@ from ftfv.evaluation.asking.batches import see_batches
 from ftfv.evaluation.asking.ranking import RankedOption, rank_options
 from ftfv.evaluation.asking.setting import Setting
 from ftfv.evaluation.benchmarks.benchmark import Question
-from tests.tiny import build_model, build_processor
+from tests.tiny import build_model
 
 
 # One word, two words, many.
 OPTIONS = ("left", "red circle", "the red circle moves left")
 PROMPT = "which way does the red circle move ?"
-
-
-@pytest.fixture(scope="module")
-def model() -> Any:
-    return build_model()
-
-
-@pytest.fixture(scope="module")
-def processor() -> Any:
-    return build_processor()
 
 
 @pytest.fixture(scope="module")

@@ -31,20 +31,10 @@ from ftfv.evaluation.asking.rows import (
     shuffled_order,
 )
 from tests.plain_answers import answer_rows
-from tests.tiny import NUM_QUERIES, VIDEO_TOKEN_ID, build_frames, build_model, build_processor, frame_indices
+from tests.tiny import NUM_QUERIES, VIDEO_TOKEN_ID, build_frames, frame_indices
 
 
 QUESTIONS = ("which way does the red circle move ?", "what moves ?", "which shape ?")
-
-
-@pytest.fixture
-def model() -> Any:
-    return build_model()
-
-
-@pytest.fixture(scope="module")
-def processor() -> Any:
-    return build_processor()
 
 
 @pytest.fixture(scope="module")
