@@ -235,6 +235,7 @@ class FTFV(lmms):
         return results
 
     def generate_until_multi_round(self, requests: Sequence[Instance]) -> NoReturn:
+        """Refused: lmms-eval demands the method of every model, and FTFV answers single questions."""
         raise NotImplementedError("FTFV answers single questions; choose a task without several rounds.")
 
     def _with_options(self, requests: Sequence[Instance], folder: Path) -> dict[str, tuple[Question, list[int]]]:

@@ -29,7 +29,8 @@ from ...processing.processing_ftfv import FTFVProcessor
 from ..atomic_write import atomic_write
 from ..formatting import format_quantity
 from .kept_queries import KeptQueries, gather_kept_queries
-from .overlay import data_uri, digits, heat_image, kept_tokens, palette, peaks_of, place_of, render_template
+from .overlay import data_uri, digits, heat_image, kept_tokens, palette, peaks_of, place_of
+from .page_template import render_template
 from .pictures import SATURATION, shrink
 
 

@@ -11,15 +11,13 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""What pages show of kept queries: heat maps, boxes and thumbnails of a frame, and the templates they go into."""
+"""What pages show of kept queries on a frame: heat maps, boxes, thumbnails."""
 
 import base64
 import io
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
-import jinja2
 import numpy as np
 from PIL import Image
 
@@ -28,22 +26,6 @@ from .pictures import COLOURS, OPACITY
 
 # A thumbnail shows at least this share of the sides of its frame, since a patch says little by itself.
 THUMBNAIL_SHARE = 0.3
-
-
-def render_template(name: str, **values: Any) -> str:
-    """The text of a template of this package, which may include others; text among `values` is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_read_template),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(name).render(**values)
-
-
-def _read_template(name: str) -> str:
-    return files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def kept_tokens(

@@ -22,16 +22,14 @@ import numpy as np
 import torch
 from matplotlib import colormaps, patheffects
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, PowerNorm
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
 from ...modeling_ftfv.modeling_ftfv import FTFVForConditionalGeneration
 from ...processing.processing_ftfv import FTFVProcessor
-from ..atomic_write import atomic_write
+from ..plots.figure import new_figure, write_figure
 from .kept_queries import gather_kept_queries
 
 
@@ -157,8 +155,7 @@ def draw_attention(
     title = _title(texts or {}, is_small, line_length=int(figure_width * 11.5))
     top = LINE_HEIGHT * (len(title.splitlines()) + 1.2)
     figure_height = top + num_blocks * block_height
-    figure = Figure(figsize=(figure_width, figure_height), dpi=DOTS_PER_INCH)
-    FigureCanvasAgg(figure)
+    figure = new_figure(figure_width, figure_height, dpi=DOTS_PER_INCH, layout=None)
 
     def add_axes(left: float, upper: float, wide: float, high: float) -> Axes:
         lower = figure_height - upper - high
@@ -192,8 +189,7 @@ def draw_attention(
     figure.colorbar(ScalarMappable(norm, COLOURS), cax=bar)
     bar.tick_params(labelsize=8)
     bar.set_ylabel("attention", fontsize=9)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")
+    write_figure(figure, path)
 
 
 def _draw_attention(

@@ -27,7 +27,8 @@ from ...modeling_ftfv.modeling_ftfv import FTFVFeaturesOutput
 from ...processing.pipeline_ftfv import VideoTextToTextPipeline
 from ..atomic_write import atomic_write
 from .kept_queries import KeptQueries, encode_kept_queries
-from .overlay import data_uri, heat_image, kept_tokens, peaks_of, place_of, render_template
+from .overlay import data_uri, heat_image, kept_tokens, peaks_of, place_of
+from .page_template import render_template
 from .pictures import SATURATION, shrink
 
 

@@ -17,16 +17,14 @@ import os
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
-from ..atomic_write import atomic_write
 from ..formatting import format_quantity
 from ..scores.scoring import Score
+from .figure import new_figure, write_figure
 from .labels import spread
-from .style import BLUE, CURVES, DOTS_PER_INCH, GREEN, GREY, MAX_CURVES, ORANGE, tidy
+from .style import BLUE, CURVES, GREEN, GREY, MAX_CURVES, ORANGE, tidy
 
 
 # Least distance between the labels at the right of a panel, in units of accuracy.
@@ -71,8 +69,7 @@ def plot_accuracy_and_cost(
         raise ValueError(f"`top` has no scores for (K, skill) {missing}; expected every skill at every K.")
 
     layout = ConstrainedLayoutEngine(h_pad=0.08, hspace=0.03)
-    figure = Figure(figsize=(10, 1.9 * len(skills) + 3.0), dpi=DOTS_PER_INCH, layout=layout)
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 1.9 * len(skills) + 3.0, layout=layout)
     panels = figure.subplots(
         len(skills) + 1, 1, sharex=True, squeeze=False, height_ratios=[*([1.0] * len(skills)), 0.85]
     )[:, 0]
@@ -101,8 +98,7 @@ def plot_accuracy_and_cost(
         fontsize=11,
     )
     legend.get_title().set_multialignment("center")
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")
+    write_figure(figure, path)
 
 
 def plot_cells(
@@ -128,10 +124,7 @@ def plot_cells(
     if not cells:
         raise ValueError("`cells` is empty; expected the accuracies of at least one model.")
     skills = list(next(iter(cells.values())))
-    figure = Figure(
-        figsize=(1.5 + 4.2 * len(skills), 1.4 + 0.36 * len(cells)), dpi=DOTS_PER_INCH, layout="constrained"
-    )
-    FigureCanvasAgg(figure)
+    figure = new_figure(1.5 + 4.2 * len(skills), 1.4 + 0.36 * len(cells))
     panels = figure.subplots(1, len(skills), sharey=True, squeeze=False)[0]
     heights = range(len(cells))
     for panel, skill in zip(panels, skills, strict=True):
@@ -158,8 +151,7 @@ def plot_cells(
         handles, labels, title=title, title_fontsize=13, loc="outside upper center", ncols=2, frameon=False
     )
     legend.get_title().set_multialignment("center")
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")
+    write_figure(figure, path)
 
 
 def plot_cells_by_tokens_per_frame(
@@ -184,8 +176,7 @@ def plot_cells_by_tokens_per_frame(
     names = list(next(iter(skills.values()), {}))
     if not 0 < len(names) <= MAX_CURVES:
         raise ValueError(f"{len(names)} models are to be drawn; expected 1 to {MAX_CURVES}.")
-    figure = Figure(figsize=(1.0 + 4.6 * len(skills), 4.6), dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(1.0 + 4.6 * len(skills), 4.6)
     panels = figure.subplots(1, len(skills), sharey=True, squeeze=False)[0]
     for panel, (skill, curves) in zip(panels, skills.items(), strict=True):
         for (name, curve), (colour, marker) in zip(curves.items(), CURVES, strict=False):
@@ -204,8 +195,7 @@ def plot_cells_by_tokens_per_frame(
         tidy(panel)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, title=title, title_fontsize=13, loc="outside upper center", ncols=4, frameon=False)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")
+    write_figure(figure, path)
 
 
 def plot_accuracy_against_cost(
@@ -231,8 +221,7 @@ def plot_accuracy_against_cost(
     if not 0 < len(points) <= MAX_CURVES or not all(points.values()):
         raise ValueError(f"{len(points)} kinds of settings are to be drawn; expected 1 to {MAX_CURVES}, none empty.")
     skills = list(next(iter(points.values()))[0][2])
-    figure = Figure(figsize=(1.0 + 6.0 * len(skills), 5.4), dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(1.0 + 6.0 * len(skills), 5.4)
     panels = figure.subplots(1, len(skills), sharey=True, squeeze=False)[0]
     for panel, skill in zip(panels, skills, strict=True):
         for (kind, settings), (colour, marker) in zip(points.items(), CURVES, strict=False):
@@ -262,8 +251,7 @@ def plot_accuracy_against_cost(
         tidy(panel)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, title=title, title_fontsize=13, loc="outside upper center", ncols=4, frameon=False)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")
+    write_figure(figure, path)
 
 
 def _draw_skill(

@@ -16,13 +16,10 @@
 import os
 from collections.abc import Mapping
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from ..atomic_write import atomic_write
 from ..formatting import format_quantity
-from .style import DOTS_PER_INCH
+from .figure import new_figure, write_figure
 
 
 # From the palette of Okabe and Ito; the two kinds of a part share a colour, the second one is paler.
@@ -45,8 +42,7 @@ def plot_cost_parts(path: str | os.PathLike, parts: Mapping[int, Mapping[str, fl
     names = list(next(iter(parts.values()), ()))
     if not 1 <= len(names) <= len(COLOURS):
         raise ValueError(f"`parts` holds {len(names)} parts; expected 1 to {len(COLOURS)} for at least one K.")
-    figure = Figure(figsize=(10, 5.5), dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 5.5)
     axes = figure.subplots()
     bottoms = [0.0] * len(parts)
     for name, colour in zip(names, COLOURS, strict=False):
@@ -70,5 +66,4 @@ def plot_cost_parts(path: str | os.PathLike, parts: Mapping[int, Mapping[str, fl
     handles, labels = axes.get_legend_handles_labels()
     # From the top down, as the bars are.
     figure.legend(handles[::-1], labels[::-1], loc="outside right upper", frameon=False, fontsize=11)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")
+    write_figure(figure, path)

@@ -19,16 +19,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from ..atomic_write import atomic_write
 from ..scores.measured import Measured
 from ..scores.paper_results import TABLE_4, TABLE_5
+from .figure import new_figure, write_figure
 from .labels import label_points
-from .style import BLUE, DOTS_PER_INCH, GREEN, GREY, ORANGE, tidy
+from .style import BLUE, GREEN, GREY, ORANGE, tidy
 
 
 PANELS = {"ActivityNet-QA Acc": "ActivityNet-QA", "Video-Bench All": "Video-Bench, all levels"}
@@ -92,8 +90,7 @@ def plot_figure_1(path: str | os.PathLike, own: Sequence[OwnPoint] = ()) -> None
         raise ValueError(f"There are {len(known)} numbers of tokens per frame; expected at most {len(STYLES)}.")
     styles: dict[int | None, tuple[str, str]] = dict(zip(known, STYLES, strict=False)) | {None: UNKNOWN_STYLE}
 
-    figure = Figure(figsize=(15, 7), dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(15, 7)
     panels = figure.subplots(1, len(PANELS))
     named: list[tuple[Axes, list[tuple[float, float]], list[str], list[tuple[float, float]]]] = []
     for panel, (column, title) in zip(panels, PANELS.items(), strict=True):
@@ -169,5 +166,4 @@ def plot_figure_1(path: str | os.PathLike, own: Sequence[OwnPoint] = ()) -> None
     )
     for panel, points, names, bars in named:
         label_points(panel, points, names, avoid=bars, fontsize=10)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")
+    write_figure(figure, path)

@@ -11,14 +11,13 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""What all plots look like: colours, resolution, and the lines around a panel."""
+"""What all plots look like: their colours, and the lines around a panel."""
 
 from matplotlib.axes import Axes
 
 
 # From the palette of Okabe and Ito, which people with any colour vision can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
-DOTS_PER_INCH = 120
 # Colours and markers of curves: the whole palette but its yellow, which is faint on white.
 CURVES = (
     ("#000000", "o"),

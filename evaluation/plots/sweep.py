@@ -19,14 +19,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from ..atomic_write import atomic_write
 from ..scores.measured import Measured
-from .style import CURVES, DOTS_PER_INCH, GREY, MAX_CURVES, tidy
+from .figure import new_figure, write_figure
+from .style import CURVES, GREY, MAX_CURVES, tidy
 
 
 # Of the height of the panel: room above and below what is drawn.
@@ -91,8 +89,7 @@ def plot_sweep(
     if not are_names and not are_numbers:
         raise ValueError(f"The settings are {settings}; expected names only, or numbers above 0 only.")
 
-    figure = Figure(figsize=(9, 5.6), dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 5.6)
     panel = figure.subplots()
     places = {setting: float(setting) if are_numbers else float(index) for index, setting in enumerate(settings)}
     for index, (column, (colour, marker)) in enumerate(zip(points, CURVES, strict=False)):
@@ -141,8 +138,7 @@ def plot_sweep(
     notes = sorted(set().union(*map(_notes, points.values())))
     if notes:
         figure.supxlabel("* " + "; ".join(notes), fontsize=10)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")
+    write_figure(figure, path)
 
 
 def _notes(series: Sequence[Point]) -> set[str]:

@@ -17,13 +17,11 @@ import os
 import textwrap
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from ..atomic_write import atomic_write
 from ..scores.token_budget import TokenBudget
+from .figure import new_figure, write_figure
 from .labels import label_points
-from .style import BLUE, DOTS_PER_INCH, GREEN, GREY, tidy
+from .style import BLUE, GREEN, GREY, tidy
 
 
 # Characters of a line below the title of the plot.
@@ -40,8 +38,7 @@ def plot_token_budget(path: str | os.PathLike, budget: TokenBudget, *, title: st
         budget (`TokenBudget`): What to draw.
         title (`str`, *optional*): Title; the recommendation stands below it.
     """
-    figure = Figure(figsize=(9, 5.8), dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 5.8)
     panel = figure.subplots()
     costs = [each.tflops for each in budget.budgets]
     heights = [each.accuracy.value for each in budget.budgets]
@@ -101,5 +98,4 @@ def plot_token_budget(path: str | os.PathLike, budget: TokenBudget, *, title: st
     ]
     floor = [(cost, best.accuracy.value - budget.tolerance) for cost in np.linspace(*panel.get_xlim(), 100)]
     label_points(panel, list(zip(costs, heights, strict=True)), names, avoid=[*bars, *curve, *floor], fontsize=11)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")
+    write_figure(figure, path)

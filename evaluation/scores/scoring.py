@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Answers to accuracies with 95 % intervals, and accuracies to a table."""
+"""Accuracies of answers with their 95 % intervals."""
 
 import math
 from collections.abc import Iterable, Mapping

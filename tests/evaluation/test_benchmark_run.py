@@ -118,6 +118,9 @@ def test_options_are_ranked_and_kept_where_the_benchmark_does_so(model, tmp_path
     assert (official["totals"]["SEED^I"]["count"], official["not_counted"]) == (1, 1)
 
     assert run_seed_bench(lambda: pytest.fail("asked again")).document == first.document
+    benchmark.ranking_prompt = lambda question: question.question
+    with pytest.raises(ValueError, match="holds answers for other prompts, of digest"):
+        run_seed_bench(lambda: pytest.fail("asked again"))
 
 
 @pytest.mark.slow

@@ -13,6 +13,8 @@
 # limitations under the License.
 """Questions in batches with what the model saw."""
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -70,6 +72,18 @@ def test_every_batch_comes_once_in_every_setting_with_the_same_media(questions):
     assert [len(seen.encoded[False].tokens) for _, seen in fewer] == [2, 2, 2, 2]
     (question, seen) = batches[-1][2][-1]
     assert (question.id, seen) == ("words", None)
+
+
+def test_media_that_the_next_batch_does_not_ask_about_are_let_go(questions):
+    batches = see_batches(build_model(), build_processor(), questions, [Setting()], batch_size=4, progress=False)
+    held = []
+    for _, _, batch in batches:
+        # The second batch asks about one video of the first again.
+        held += [weakref.ref(seen) for _, seen in batch if seen is not None]
+        media = {question.media for question, seen in batch if seen is not None}
+        del batch
+        gc.collect()
+        assert len({id(reference()) for reference in held if reference() is not None}) == len(media)
 
 
 def test_batches_that_are_known_are_passed_over(questions):

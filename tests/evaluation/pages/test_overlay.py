@@ -16,9 +16,7 @@
 import base64
 import io
 
-import jinja2
 import numpy as np
-import pytest
 from PIL import Image
 
 from ftfv.evaluation.pages.overlay import (
@@ -28,7 +26,6 @@ from ftfv.evaluation.pages.overlay import (
     palette,
     peaks_of,
     place_of,
-    render_template,
 )
 
 
@@ -55,21 +52,3 @@ def test_a_heat_map_survives_the_way_into_a_page():
     np.testing.assert_array_equal(np.asarray(image), levels)
     np.testing.assert_array_equal(np.asarray(image.convert("RGBA")).reshape(256, 4), palette())
     assert palette()[0, 3] == 0 and palette()[255, 3] == round(0.75 * 255)
-
-
-def test_templates_escape_text_and_miss_nothing():
-    values = {
-        "videos": [],
-        "sections": [],
-        "counts": [2],
-        "num_cases": 0,
-        "model_name": "<b>",
-        "num_query_tokens": 4,
-        "saturation": 0.25,
-        "numbered": 0,
-        "scale": "data:,",
-    }
-    page = render_template("sheet.html.jinja", **values)
-    assert page.startswith("<!DOCTYPE html>") and "&lt;b&gt;" in page and "saturate(0.25)" in page
-    with pytest.raises(jinja2.UndefinedError, match="num_cases"):
-        render_template("sheet.html.jinja", **{name: values[name] for name in values if name != "num_cases"})
